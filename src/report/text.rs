@@ -69,7 +69,11 @@ pub fn plan(name: &str, preview: &Preview) -> String {
         lines.extend(preview.at_worst.map(|worst| at_worst(worst, preview.size)));
         let guess = if preview.boot_assumed { ", with a boot time assumed" } else { "" };
         let expected = span(Duration::from_secs(preview.expected_seconds));
-        lines.push(format!("  expected   about {expected}{guess}"));
+        let besides = match preview.may_wait.is_empty() {
+            true => String::new(),
+            false => format!("; besides, {}", preview.may_wait.join(", ")),
+        };
+        lines.push(format!("  expected   about {expected}{guess}{besides}"));
     } else {
         lines.push(nothing_to_do(name, preview));
     }
@@ -132,15 +136,18 @@ fn at_worst(worst: AtWorst, size: u32) -> String {
     let out = match worst.out {
         0 => "no instance is out".to_owned(),
         out => format!(
-            "{out} of {} ({} %) out at once, for about {}",
+            "{out} of {} ({} %) out at once, for up to {}{}",
             counted(size as usize, "instance"),
             share(out),
-            time(worst.out_seconds)
+            time(worst.out_seconds),
+            if worst.recovers { "" } else { " and until somebody decides" }
         ),
     };
     let exposed = worst.exposed;
+    let later = if exposed < size { ", all on one that fails later" } else { "" };
     format!(
-        "  at worst   {out}; {exposed} ({} %) on a bad revision, for at most {}",
+        "  at worst   {out}; {exposed} ({} %) on a revision that never becomes healthy, for up to \
+         {}{later}",
         share(exposed),
         time(worst.exposed_seconds)
     )

@@ -2,7 +2,7 @@
 
 use rolling_provider::{ProviderError, Revision};
 
-use super::planner::{Input, is_converged};
+use super::planner::{Input, impossible, is_converged};
 use crate::model::spec::Window;
 use crate::record::command::Command;
 use crate::record::{Ending, Phase, Record, routing_fingerprint};
@@ -19,7 +19,8 @@ pub(crate) fn refuse(input: &Input<'_>, command: Option<Command>) -> Result<(), 
         return Err(hindrance.clone());
     }
     refuse_changed_routing(input)?;
-    refuse_surge(input)
+    refuse_surge(input)?;
+    if command.is_none() { refuse_impossible(input) } else { Ok(()) }
 }
 
 /// Returns whether to ask the cloud if a rollout may begin (`true`) or may go on; none where nothing
@@ -60,6 +61,18 @@ fn refuse_surge(input: &Input<'_>) -> Result<(), ProviderError> {
     let message = format!("the policy {policy} launches instances beside the fleet, and {why}");
     let error = ProviderError::invalid("check the policy", "policy", message);
     Err(error.with_remedy("use rolling with a batch size, or all_at_once"))
+}
+
+/// Refuses to begin what can never begin or end. A rollout that has begun goes on as far as it can:
+/// what is in its way may change.
+fn refuse_impossible(input: &Input<'_>) -> Result<(), ProviderError> {
+    let is_under_way = input.state.record.as_ref().is_some_and(|record| !record.is_over());
+    if is_under_way || is_converged(input) {
+        return Ok(());
+    }
+    let Some(found) = impossible(input) else { return Ok(()) };
+    let error = ProviderError::invalid("check the fleet", found.attribute, found.message);
+    Err(error.with_remedy(&found.remedy))
 }
 
 /// Refuses to begin while requests are shifted: before a rollout none are.

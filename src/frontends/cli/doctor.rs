@@ -66,7 +66,7 @@ async fn examine(providers: &Providers, resource: &Resource, context: &ProcessCo
         warnings.iter().map(|warning| Diagnostic { severity: Severity::Warning, ..place(warning) }),
     );
     let caller = context.caller(&context.rollout_id);
-    match Rollout::prepare(fleet, resource.spec.clone(), &caller).await {
+    match Rollout::look_up(fleet, resource.spec.clone(), &caller).await {
         Ok(rollout) => {
             let preflight = rollout.preflight();
             findings.extend(preflight.iter().map(|found| {
@@ -83,15 +83,20 @@ async fn examine(providers: &Providers, resource: &Resource, context: &ProcessCo
             let more = preview.warnings.iter().filter(|message| !is_listed(message));
             findings.extend(more.map(|message| Diagnostic::warning(&resource.pointer, message)));
             findings.extend(raised(&preview.borrows, &resource.pointer));
-        }
-        Err(error) => {
-            let found = place(&error);
-            if findings.iter().all(|known| known.summary != found.summary) {
-                findings.push(found);
+            if let Err(error) = rollout.may_begin().await {
+                add(&mut findings, place(&error));
             }
         }
+        Err(error) => add(&mut findings, place(&error)),
     }
     Found { name, findings, untried }
+}
+
+/// Adds `found`, unless it is there already.
+fn add(findings: &mut Vec<Diagnostic>, found: Diagnostic) {
+    if findings.iter().all(|known| known.summary != found.summary) {
+        findings.push(found);
+    }
 }
 
 /// Warns when the surge makes the rollout raise the maximum size: not every operator wants that.

@@ -11,9 +11,12 @@ use super::View;
 use super::deadlines::ASSUMED_BOOT;
 use super::input::Input;
 use super::set_aside::{left_alone, set_aside};
-use crate::model::preview::Preview;
+use crate::model::preview::{AtWorst, Preview};
 use crate::model::spec::OnFailure;
 use crate::rollout::instance_refresh::{self, Bounds, bounds, is_done, old, phrases};
+
+/// How long EC2 Auto Scaling waits for progress before a refresh fails, by its documentation.
+const GIVES_UP_AFTER: Duration = Duration::from_secs(3600);
 
 /// Previews what a refresh would do now, where none is under way.
 pub(super) fn preview(input: &Input<'_>) -> Preview {
@@ -36,7 +39,8 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
     }
     let names = target.target_groups.iter().map(|group| (group.id.clone(), group.name.clone()));
     Preview {
-        at_worst: None,
+        at_worst: (count > 0).then(|| at_worst(input, comes_to, size)),
+        may_wait: Vec::new(),
         left_alone: left_alone(input),
         changes,
         target: target.name.clone(),
@@ -60,6 +64,19 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
         expected_seconds: expected.as_secs(),
         boot_assumed: target.boot.is_none() && count > 0,
         warnings,
+    }
+}
+
+/// Returns the worst case: EC2 Auto Scaling gives a refresh up by its own rule.
+fn at_worst(input: &Input<'_>, comes_to: Bounds, size: u32) -> AtWorst {
+    let launch = input.target.boot.unwrap_or(ASSUMED_BOOT) + input.target.register();
+    let places = comes_to.ceiling.saturating_sub(comes_to.floor);
+    AtWorst {
+        out: size.saturating_sub(comes_to.floor),
+        out_seconds: (GIVES_UP_AFTER + launch).as_secs(),
+        exposed: places.clamp(1, size.max(1)),
+        exposed_seconds: GIVES_UP_AFTER.as_secs(),
+        recovers: input.spec.on_failure == OnFailure::Rollback,
     }
 }
 

@@ -1,6 +1,8 @@
 //! What is said of a rollout is so: who was left alone, what can never begin, what was missing before,
 //! and who is the cause.
 
+mod impossible;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -187,11 +189,13 @@ fn a_plan_says_what_it_costs_at_worst_in_one_line() {
     };
     assert_eq!(
         plan(Policy::Rolling(BatchSize::Percentage(30))),
-        "  at worst   3 of 10 instances (30 %) out at once, for about 1m 10s; 3 (30 %) on a bad \
-         revision, for at most 10m"
+        "  at worst   3 of 10 instances (30 %) out at once, for up to 10m 20s and until somebody \
+         decides; 3 (30 %) on a revision that never becomes healthy, for up to 10m, all on one that \
+         fails later"
     );
     assert_eq!(
         plan(Policy::Immutable),
-        "  at worst   no instance is out; 1 (10 %) on a bad revision, for at most 10m"
+        "  at worst   no instance is out; 1 (10 %) on a revision that never becomes healthy, for up \
+         to 10m, all on one that fails later"
     );
 }
