@@ -77,10 +77,10 @@ impl fmt::Display for GateFailure {
             GateFailure::Address { failure, timeout } => {
                 write!(f, "{failure}, for {}", humantime::format_duration(*timeout))
             }
-            GateFailure::NoProgram => f.write_str("there is no program"),
+            GateFailure::NoProgram => f.write_str("the command is empty"),
             GateFailure::NotStarted { program, why } => write!(f, "cannot start {program}: {why}"),
             GateFailure::NotFollowed { program, why } => {
-                write!(f, "cannot follow {program}: {why}")
+                write!(f, "cannot wait for {program}: {why}")
             }
             GateFailure::NotEnded(timeout) => {
                 write!(f, "it did not end within {}", humantime::format_duration(*timeout))
@@ -95,14 +95,14 @@ impl std::error::Error for GateFailure {}
 impl fmt::Display for AddressFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            AddressFailure::Invalid { url, why } => write!(f, "{url:?} is not an address: {why}"),
+            AddressFailure::Invalid { url, why } => write!(f, "{url:?} is not a URL: {why}"),
             AddressFailure::NoCertificates(why) => {
                 write!(f, "there are no certificates to trust: {why}")
             }
             AddressFailure::Request(why) => f.write_str(why),
             AddressFailure::NoAnswer => f.write_str("no answer"),
             AddressFailure::Status { found, expected } => {
-                write!(f, "it answers {found} and not {expected}")
+                write!(f, "it returned status {found}, expected {expected}")
             }
         }
     }
@@ -114,8 +114,8 @@ impl std::error::Error for AddressFailure {}
 pub(crate) fn raised(alarm: &Alarm) -> String {
     let reason = alarm.reason.trim();
     if reason.is_empty() {
-        format!("{} is raised", alarm.name)
+        format!("{} is in ALARM", alarm.name)
     } else {
-        format!("{} is raised: {reason}", alarm.name)
+        format!("{} is in ALARM: {reason}", alarm.name)
     }
 }

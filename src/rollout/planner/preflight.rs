@@ -61,8 +61,8 @@ pub(crate) fn preflight(input: &Input<'_>) -> Vec<Preflight> {
             is_error: true,
             attribute: "progress_deadline",
             message: format!(
-                "one batch takes up to {}, of which draining is {}, and the rollout is given up \
-                 after {} without progress",
+                "one batch takes up to {}, including {} of draining, but the rollout ends after {} \
+                 without progress",
                 span(step),
                 span(input.drain()),
                 span(deadline),
@@ -91,8 +91,9 @@ fn long_hook(input: &Input<'_>) -> Option<Preflight> {
             span(limit)
         ),
         remedy: format!(
-            "set it above {}, or see that whoever is notified completes the hook in time",
-            span(hook.heartbeat)
+            "set it above {}, or make sure that the hook is completed within {}",
+            span(hook.heartbeat),
+            span(limit)
         ),
     })
 }
@@ -121,8 +122,8 @@ pub(super) fn no_place(input: &Input<'_>) -> Option<Preflight> {
             window.floor(),
         ),
         remedy: format!(
-            "let at least {least} be out at once, or have the {idle} serve, or no longer leave \
-             them alone"
+            "let at least {least} be unavailable at once, make the {idle} that do not serve \
+             healthy, or no longer leave them alone"
         ),
     })
 }
