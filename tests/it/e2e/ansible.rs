@@ -187,7 +187,7 @@ fn a_paused_rollout_stays_paused_until_a_task_says_otherwise() {
         assert_eq!(answer["status"], "paused");
     }
     let (changed, failed, message, answer) = state("paused", false);
-    assert!(!changed && !failed && message.contains("is paused already"), "{answer}");
+    assert!(!changed && !failed && message.contains("is already paused"), "{answer}");
     let before = fleet(folder.path());
     let (changed, failed, message, answer) = state("rolled_back", true);
     assert!(changed && !failed && message == "would roll back the rollout", "{answer}");
