@@ -55,7 +55,7 @@ pub struct Preview {
     pub floor: u32,
     /// At most this many instances live at once.
     pub ceiling: u32,
-    /// What the rollout changes temporarily and puts back at the end.
+    /// What the rollout changes temporarily and restores at the end.
     pub borrows: Vec<Borrowing>,
     /// Expected duration in seconds.
     pub expected_seconds: u64,

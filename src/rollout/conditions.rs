@@ -86,7 +86,8 @@ pub(crate) fn refuse_shifted_requests(input: &Input<'_>) -> Result<(), ProviderE
         return Ok(());
     }
     let message = format!(
-        "{percent} % of the requests go to the second target group before anything was done"
+        "{percent} % of the requests already go to the second target group, although no rollout is \
+         in progress"
     );
     let place = "traffic/listener_rule_arns";
     let error = ProviderError::invalid("check the listener rules", place, message).as_conflict();
@@ -107,15 +108,15 @@ pub(crate) fn refuse_changed_routing(input: &Input<'_>) -> Result<(), ProviderEr
         return Ok(());
     };
     let (place, which) = match (&record.borrowed.shifts, routing_fingerprint) {
-        (Some(_), Some(_)) => ("traffic", "shifts requests by other rules, or elsewhere"),
+        (Some(_), Some(_)) => ("traffic", "shifts requests with other rules or target groups"),
         (Some(_), None) => ("policy", "shifts requests"),
         (None, _) => ("policy", "does not shift requests"),
     };
     let message = format!("rollout {} is {}, and {which}", record.id, record.status());
     let error = ProviderError::invalid("check the document", place, message).as_conflict();
     Err(error.with_remedy(format!(
-        "finish or abort it with the document that it began with, and change {place} then; an abort \
-         goes on without rules that are gone",
+        "finish or abort it with the document that it began with, then change {place}; an abort \
+         works even if listener rules were deleted",
     )))
 }
 

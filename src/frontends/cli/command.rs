@@ -28,10 +28,8 @@ fn nothing_to_roll_back(
     if command != Command::Rollback || !is_over {
         return None;
     }
-    let message = format!(
-        "there is no rollout to roll back: the last one of {} has ended",
-        rollout.target().name
-    );
+    let message =
+        format!("no rollout to roll back: the last rollout of {} has ended", rollout.target().name);
     let others: Vec<String> = rollout.other_revisions().iter().map(ToString::to_string).collect();
     let known = match others.as_slice() {
         [] => String::new(),

@@ -103,7 +103,7 @@ fn add(findings: &mut Vec<Diagnostic>, found: Diagnostic) {
 fn raised(borrows: &[crate::model::preview::Borrowing], pointer: &str) -> Option<Diagnostic> {
     let raised = borrows.iter().find(|borrowing| borrowing.what == "maximum size")?;
     let message = format!(
-        "the maximum size has no room for the surge: it is {} while the rollout runs",
+        "the maximum size is too small for the surge: the rollout raises it to {}",
         raised.becomes
     );
     let remedy = "raise the group's maximum, or choose a policy without surge, such as rolling";
@@ -119,8 +119,8 @@ fn text(arguments: &Arguments, found: &Found) -> String {
         found.findings.iter().map(|finding| arguments.located(finding)).collect();
     if !found.untried.is_empty() {
         lines.push(format!(
-            "not tried: {}\n  help: AWS tells whether these are allowed only when they are done; \
-             docs/iam-policy.json allows all that is needed",
+            "not tested: {}\n  help: AWS checks these permissions only when the calls are made; \
+             docs/iam-policy.json allows all of them",
             found.untried.join(", ")
         ));
     }
@@ -131,7 +131,7 @@ fn text(arguments: &Arguments, found: &Found) -> String {
         _ => format!("{count} {what}s"),
     };
     lines.push(match (errors, warnings) {
-        (0, 0) => format!("{name}: nothing stands in the way"),
+        (0, 0) => format!("{name}: no problems found"),
         _ => format!("{name}: {}, {}", plural(errors, "error"), plural(warnings, "warning")),
     });
     lines.join("\n")

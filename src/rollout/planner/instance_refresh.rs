@@ -103,9 +103,9 @@ fn differs(preferences: &InstanceRefreshPreferences) -> String {
         |time| humantime::format_duration(time).to_string(),
     );
     format!(
-        "EC2 Auto Scaling rolls by its own rules, whether or not anybody waits: a new instance \
-         counts when the group's own health checks pass and it has been in service for {warmup}; \
-         it gives up after an hour in which nothing gets healthy; scaling goes on meanwhile"
+        "EC2 Auto Scaling rolls by its own rules, even when no client runs: a new instance counts \
+         when the group's own health checks pass and it has been in service for {warmup}; it gives \
+         up after an hour in which no instance becomes healthy; scaling continues"
     )
 }
 
@@ -121,7 +121,7 @@ fn warnings(input: &Input<'_>, view: &View<'_>, comes_to: Bounds) -> Vec<String>
         ));
     }
     if asked.size > 0 && comes_to.floor == 0 {
-        warnings.push("no instance has to serve meanwhile: an outage".to_owned());
+        warnings.push("no instance has to serve during the refresh: an outage".to_owned());
     }
     if let Some(why) = &target.no_surge {
         warnings.push(format!("{why}: its percentages are of units"));
@@ -134,8 +134,8 @@ fn warnings(input: &Input<'_>, view: &View<'_>, comes_to: Bounds) -> Vec<String>
     let template = look.template.as_ref().map(|found| target.resolve(found));
     if spec.on_failure == OnFailure::Rollback && template == Some(&target.revision) {
         warnings.push(format!(
-            "the group launches {} already: where it fails, EC2 Auto Scaling has nothing else to \
-             go back to",
+            "the group launches {} already: if the refresh fails, EC2 Auto Scaling has no other \
+             template to roll back to",
             target.revision
         ));
     }

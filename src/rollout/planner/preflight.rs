@@ -83,8 +83,8 @@ fn short_deadline(input: &Input<'_>) -> Option<Preflight> {
         is_error: deadline < input.drain(),
         attribute: "progress_deadline",
         message: format!(
-            "one batch takes up to {}, of which draining is {}, and the rollout is given up \
-             after {} without progress",
+            "one batch takes up to {}, including {} of draining, but the rollout ends after {} \
+             without progress",
             span(step),
             span(input.drain()),
             span(deadline),
@@ -108,7 +108,7 @@ fn threshold_out_of_reach(input: &Input<'_>) -> Option<Preflight> {
         attribute: "progress_deadline",
         message: format!(
             "failure_threshold is {}, and that many failures one after another can take {}, but \
-             the rollout is given up after {} without progress",
+             the rollout ends after {} without progress",
             spec.failure_threshold,
             span(needed),
             span(deadline),
@@ -132,8 +132,9 @@ fn long_hook(input: &Input<'_>) -> Option<Preflight> {
             span(limit)
         ),
         remedy: format!(
-            "set it above {}, or see that whoever is notified completes the hook in time",
-            span(hook.heartbeat)
+            "set it above {}, or make sure that the hook is completed within {}",
+            span(hook.heartbeat),
+            span(limit)
         ),
     })
 }
@@ -169,12 +170,12 @@ pub(super) fn no_place(input: &Input<'_>) -> Option<Preflight> {
         ),
         remedy: match attribute {
             "policy" => format!(
-                "choose a policy that lets at least {least} be out at once, or have the {idle} \
-                 serve, or no longer leave them alone"
+                "choose a policy that lets at least {least} be unavailable at once, make the \
+                 {idle} that do not serve healthy, or no longer leave them alone"
             ),
             _ => format!(
-                "let at least {least} be out at once, or have the {idle} serve, or no longer \
-                 leave them alone"
+                "let at least {least} be unavailable at once, make the {idle} that do not serve \
+                 healthy, or no longer leave them alone"
             ),
         },
     })

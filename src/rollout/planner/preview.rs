@@ -129,10 +129,10 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
     warnings.extend(set_aside(input, view));
     if adopted(input, view).is_none() {
         let why = match view.members.iter().all(|m| m.instance.revision.is_none()) {
-            true => "nothing tells what the instances run",
-            false => "the fleet runs several revisions and none is known to be completed",
+            true => "it is unknown which revision the instances run",
+            false => "the fleet runs several revisions, and no completed revision is known",
         };
-        warnings.push(format!("{why}: there is nothing to roll back to"));
+        warnings.push(format!("{why}: a rollback is not possible"));
     }
     if let Some(template) = &look.template
         && target.aliases.contains_key(template)
@@ -191,8 +191,8 @@ fn short_soak(input: &Input<'_>) -> Option<String> {
     (spec.health.soak_is_given && slow > soak).then(|| {
         let [soak, slow] = [soak, slow].map(humantime::format_duration);
         format!(
-            "min_healthy_time is {soak}, and a target group's slow start takes {slow}: the old \
-             instances go while the new ones get few requests"
+            "min_healthy_time is {soak}, but a target group's slow start takes {slow}: old \
+             instances are terminated while new ones still get few requests"
         )
     })
 }
@@ -220,7 +220,7 @@ fn found_record(input: &Input<'_>, record: &Record) -> String {
     if is_paused && !state.direction.resume && state.control.is_none() {
         let why = record.reason.as_deref().unwrap_or("paused");
         return format!(
-            "rollout {} is paused ({why}): apply leaves it so, resume goes on with it",
+            "rollout {} is paused ({why}): apply does not resume it, resume does",
             record.id
         );
     }
@@ -239,9 +239,9 @@ fn vanished(members: &[Member<'_>]) -> Option<String> {
         more => format!(" and {more} more"),
     };
     Some(format!(
-        "instance {id}{more} failed in rollout {rollout}, whose record is gone from the target: \
-         where another tool removes tags that it does not know, nothing tells what was borrowed \
-         (for Terraform's AWS provider, ignore_tags {{ key_prefixes = [\"rolling:\"] }} keeps them)"
+        "instance {id}{more} failed in rollout {rollout}, whose record is gone from the target: if \
+         another tool removes unknown tags, it is unknown what was borrowed (for Terraform's AWS \
+         provider, ignore_tags {{ key_prefixes = [\"rolling:\"] }} keeps them)"
     ))
 }
 

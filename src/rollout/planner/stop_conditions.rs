@@ -69,11 +69,14 @@ pub(crate) fn start_rollback(input: &Input<'_>, reason: String, asked: bool) -> 
             Verdict::RollBack { reason, asked }
         }
         Some(completed) => Verdict::Halt(Halt::failed(
-            format!("{reason}; the last completed revision is {completed} itself: no way back"),
+            format!(
+                "{reason}; a rollback is not possible: the last completed revision is {completed} \
+                 itself"
+            ),
             input.now,
         )),
         None => Verdict::Halt(Halt::failed(
-            format!("{reason}; no completed revision is known to go back to"),
+            format!("{reason}; a rollback is not possible: no completed revision is known"),
             input.now,
         )),
     }
@@ -188,7 +191,7 @@ fn launched_too_late(input: &Input<'_>) -> Option<Verdict> {
     if before == late {
         // No revision of ours is at fault.
         let message = format!(
-            "{} missing before the rollout began, and not launched within {limit}: {cause}",
+            "{} already missing before the rollout, and not launched within {limit}: {cause}",
             instances(before)
         );
         return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, now) }));
@@ -204,8 +207,9 @@ fn set_aside_too_long(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
     let set_aside: Vec<String> =
         set_aside.chain(view.standby.iter().copied()).map(ToString::to_string).collect();
     let message = format!(
-        "{} still protected from scale-in or in standby after {limit}: end that, or set \
-         scale_in_protected_instances or standby_instances to refresh or ignore",
+        "{} still protected from scale-in or in standby after {limit}: remove the protection or \
+         end standby, or set scale_in_protected_instances or standby_instances to refresh or \
+         ignore",
         set_aside.join(", ")
     );
     Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, input.now) }))
@@ -236,7 +240,7 @@ pub(crate) fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
             view.window.floor()
         ),
     };
-    let message = format!("{surge} more than the size of {size} stay: {why}");
+    let message = format!("the fleet keeps {surge} more than its size of {size}: {why}");
     Verdict::Halt(Halt { fault: false, ..Halt::failed(message, input.now) })
 }
 
@@ -274,13 +278,13 @@ fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
     let blockers: Vec<String> = idle()
         .map(|member| {
             let why = member.history.and_then(|history| history.trouble.as_deref());
-            let by = if member.serves { " until a moment ago" } else { "" };
+            let by = if member.serves { " until just now" } else { "" };
             format!("{} ({}{by})", member.id, why.unwrap_or("does not serve"))
         })
         .collect();
     let cause = input.state.launches.activities.iter().find(|activity| activity.failed);
     let names = match (&input.state.failures.call, blockers.is_empty(), cause) {
-        (Some((action, error)), ..) => format!("{action}, which the cloud does not take: {error}"),
+        (Some((action, error)), ..) => format!("{action}, which fails: {error}"),
         (None, false, _) => blockers.join(", "),
         (None, true, Some(activity)) => {
             format!("launches, of which the last failed: {}", activity.cause)
@@ -288,11 +292,11 @@ fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
         (None, true, None) if view.missing > 0 => {
             format!("{}, for which the cloud gives no reason", instances_to_come(view.missing))
         }
-        (None, true, None) => "what the fleet does not show".into(),
+        (None, true, None) => "an unknown cause: the fleet shows none".into(),
     };
     let names = super::preflight::no_place(input).map_or(names, |found| found.message);
     let reason = format!(
-        "no progress for {limit}: {} updated, {} of {} serving; waited for: {names}",
+        "no progress for {limit}: {} updated, {} of {} serving; blocked by: {names}",
         view.updated(),
         view.serving(),
         view.window.size,

@@ -23,7 +23,7 @@ pub(super) fn at_worst(
     let Input { spec, .. } = *input;
     let first = batches.first()?;
     let (size, slots) = (view.window.size, view.window.slots());
-    let replaced = batches.iter().map(|batch| replaces(batch)).max().unwrap_or_default();
+    let replaced = batches.iter().map(replaces).max().unwrap_or_default();
     let exposed = match spec.pacing {
         Pacing::Continuous => slots,
         Pacing::Batch => first.launches.max(replaces(first)),
