@@ -35,7 +35,14 @@ enum Subcommands {
         detailed_exitcode: bool,
     },
     /// Roll the fleet, and wait for the end
-    Apply(Arguments),
+    Apply {
+        #[command(flatten)]
+        args: Arguments,
+        /// Stop a rollout to another revision that another process is at work on, at its next safe
+        /// point, and continue from there to this document's revision
+        #[arg(long)]
+        supersede: bool,
+    },
     /// Show what every instance runs, and a rollout's record if there is one
     Status {
         #[command(flatten)]
@@ -110,7 +117,7 @@ pub fn run(args: impl Iterator<Item = OsString>, context: &ProcessContext) -> u8
             Subcommands::Plan { args, detailed_exitcode } => {
                 cli::plan(&args, detailed_exitcode, context).await
             }
-            Subcommands::Apply(args) => cli::apply(&args, context).await,
+            Subcommands::Apply { args, supersede } => cli::apply(&args, supersede, context).await,
             Subcommands::Status { args, follow } => match follow && cli::is_progress(&args.file) {
                 true => cli::follow(&args, context).await,
                 false => cli::status(&args, follow, context).await,

@@ -42,6 +42,12 @@ impl ControlOutcome {
         }
     }
 
+    /// Returns why nothing is known of the command, if an engine is at work and did not react.
+    pub fn unanswered(&self, command: Command) -> Option<String> {
+        let answer = self.answer(command).map(|answer| answer.message);
+        answer.filter(|_| matches!(self, ControlOutcome::TimedOut(_) | ControlOutcome::Sent(_)))
+    }
+
     /// Whether the command did what the caller asked for.
     pub fn is_as_asked(&self, command: Command) -> bool {
         match self {

@@ -5,8 +5,9 @@
 use std::io;
 
 use super::answers::CommandAnswer;
-use super::apply::{listen, shower};
+use super::apply::listen;
 use super::arguments::{Arguments, OutputFormat, print_json, refuse};
+use super::event_output::shower;
 use super::follow;
 use super::prepare::{Purpose, Rollout, prepare_all};
 use crate::document::{Diagnostic, PROVIDER, Resource};

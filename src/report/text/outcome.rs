@@ -68,7 +68,7 @@ const WORDING: Wording<'static> = Wording {
     decide: "`rolling resume` continues it, `rolling rollback` rolls it back, `rolling abort` ends \
              it",
     follow: "apply follows it again, `rolling abort` cancels it, `rolling rollback` rolls it back",
-    wait: "wait for it to end, or stop it there",
+    wait: "wait for it to end, stop it there, or for another revision `rolling apply --supersede`",
     look: "`rolling status` shows the current state, and apply continues from it",
 };
 

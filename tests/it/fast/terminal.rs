@@ -117,3 +117,32 @@ fn a_deployment_that_was_not_begun_is_reported() {
     let message = "web: not begun, because other comes first and is failed";
     assert!(ran.stdout.contains(message), "{ran:?}");
 }
+
+#[test]
+fn a_rollout_to_another_revision_is_stopped_and_superseded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let first = process::write(folder, &document("v2"));
+    let old = start(folder, &["apply"], &first);
+    until_stored(folder, "rolling:rollout");
+    let second = folder.join("second.json");
+    std::fs::write(&second, document("v3").to_string()).expect("a document");
+    let locked = rolling(folder, &["apply"], &second);
+    assert_eq!(locked.code, 5, "{locked:?}");
+    assert!(locked.stdout.contains("`rolling apply --supersede`"), "{locked:?}");
+    let new = rolling(folder, &["apply", "--supersede"], &second);
+    assert_eq!(new.code, 0, "{new:?}");
+    assert!(
+        new.stderr.contains("web: stopping the rollout to v2 at its next safe point"),
+        "{new:?}"
+    );
+    assert!(new.stdout.contains("succeeded, 4 instances on v3"), "{new:?}");
+    let old = end(old);
+    assert_ne!(old.code, 0, "{old:?}");
+    assert!(old.stdout.contains("web: paused"), "{old:?}");
+    let status = rolling(folder, &["status"], &second);
+    assert!(status.stdout.contains("4 of 4 on v3 serve"), "{status:?}");
+    assert!(status.stdout.contains("rollout    none"), "{status:?}");
+    let again = rolling(folder, &["apply", "--supersede"], &second);
+    assert!(again.code == 0 && again.stdout.contains("nothing to do"), "{again:?}");
+}
