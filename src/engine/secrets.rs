@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_secret_that_was_cut_is_left_out() {
-        assert_eq!(hidden(&["open sesame"], "n sesame is the key", true), "is the key");
+        assert_eq!(hidden(&["open sesame"], "pen sesame is the key", true), " is the key");
         assert_eq!(hidden(&["open sesame"], "n sesame is the key", false), "n sesame is the key");
         let twice = "n sesame open sesame!";
         assert_eq!(hidden(&["open sesame"], twice, true), "(sensitive)!");
