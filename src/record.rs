@@ -12,6 +12,6 @@ mod tags;
 pub use hooks::{Group, HookRecord};
 pub use record_error::RecordError;
 pub(crate) use rollout_record::routing_fingerprint;
-pub use rollout_record::{Borrowed, BorrowedMax, Ending, Phase, Record};
+pub use rollout_record::{Borrowed, BorrowedMax, Ending, Phase, ReachedCheckpoint, Record};
 pub use tags::{CONTROL, KEYS, LEASE, ROLLOUT, record_in};
 pub(crate) use tags::{FAILED, RETAINED};

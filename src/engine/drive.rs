@@ -55,7 +55,13 @@ impl RollingExecutor {
         }
         match self.renew_lease(session).await {
             LeaseCheck::Ours => {}
-            LeaseCheck::Doubtful => return ControlFlow::Continue(Look::No),
+            LeaseCheck::Doubtful => {
+                if !self.lease.is_believed() {
+                    // Another engine may be at work, and run the same hook.
+                    self.stop_hook();
+                }
+                return ControlFlow::Continue(Look::No);
+            }
             LeaseCheck::Lost(outcome) => return ControlFlow::Break(outcome),
         }
         let now = self.clock.now();

@@ -42,7 +42,9 @@ impl GateRunner {
 
     /// Returns the answers, if they are there. The question is over then.
     pub(super) fn answers(&mut self) -> Option<Vec<GateResult>> {
-        self.questions.answer()
+        let nothing =
+            || vec![GateResult { gate: "gates".into(), message: Err(GateFailure::NoAnswer) }];
+        self.questions.answer().map(|answers| answers.unwrap_or_else(nothing))
     }
 
     /// Stops asking.

@@ -71,6 +71,8 @@ impl RollingExecutor {
             Ok(()) => self.drive(session).await,
             Err(error) => self.context.fail(error.to_string()),
         };
+        // Whoever has the lease next may run the same hook.
+        self.hook_runner.stop_and_wait().await;
         let urgency = session.urgency();
         self.release_lease(outcome, urgency).await;
         outcome

@@ -28,6 +28,8 @@ pub(crate) enum GateFailure {
         /// How often it was tried. At least 2.
         tries: u32,
     },
+    /// What asked or ran it has ended without saying how: it has a fault of its own.
+    NoAnswer,
     /// A hook's driver of the embedding program says so.
     Driver(String),
     /// An address has answered a hook otherwise than it should.
@@ -108,6 +110,9 @@ impl fmt::Display for GateFailure {
             }
             GateFailure::EachTime { last, tries } => {
                 write!(f, "{last}, at the last of {tries} tries")
+            }
+            GateFailure::NoAnswer => {
+                f.write_str("what runs it has ended without an answer: the log may say why")
             }
             GateFailure::Driver(why) => f.write_str(why),
             GateFailure::Answer(failure) => failure.fmt(f),

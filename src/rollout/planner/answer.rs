@@ -24,7 +24,7 @@ pub struct Plan {
     pub(crate) batch_ends: bool,
     /// What to ask the gates in the background, until a plan asks something else.
     pub(crate) asks: Option<Ask>,
-    /// The hook to run in the background, until a plan names another.
+    /// The hook to run in the background, until a plan names none.
     pub(crate) hook: Option<HookRun>,
     /// Instances for which `before_deregister` is done, as the record of an earlier engine says.
     pub(crate) prepared: BTreeSet<InstanceId>,
@@ -139,15 +139,23 @@ pub struct BatchStart {
     pub victims: BTreeSet<InstanceId>,
     /// How many instances it launches beside the fleet.
     pub(crate) launches: u32,
+    /// Its number in the record, where hooks go by batches.
+    pub(crate) recorded: Option<u32>,
 }
 
 impl BatchStart {
-    pub(super) fn of(input: &Input<'_>, victims: BTreeSet<InstanceId>, launches: u32) -> Self {
+    /// Returns the batch that begins, `recorded` with this number.
+    pub(super) fn of(
+        input: &Input<'_>,
+        recorded: Option<u32>,
+        victims: BTreeSet<InstanceId>,
+        launches: u32,
+    ) -> Self {
         let number = match input.spec.pacing {
             Pacing::Batch => Some(input.state.batch.number + 1),
             Pacing::Continuous => None,
         };
-        BatchStart { number, victims, launches }
+        BatchStart { number, victims, launches, recorded }
     }
 }
 

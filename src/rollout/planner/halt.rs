@@ -98,11 +98,11 @@ impl Way<'_> {
         if record.phase == phase && !unanswered {
             return;
         }
+        let passes = halt.at_checkpoint && record.phase != phase;
+        let record = if passes { &record.clone().past_checkpoint() } else { record };
         plan.actions.push(Step::record(Record {
             phase,
             fault: halt.fault,
-            checkpoints_passed: record.checkpoints_passed
-                + u32::from(halt.at_checkpoint && record.phase != phase),
             acknowledged: record.acknowledge(control.map(|control| control.id.as_str())),
             reason: Some(halt.reason.clone()),
             // Instances go back into rotation: whoever is chosen again is prepared again.

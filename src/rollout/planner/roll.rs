@@ -15,7 +15,7 @@ use super::{
 use crate::model::event::Outcome;
 use crate::model::spec::{Expiry, Pacing, RollingDeployment, SetAside};
 use crate::model::wait::{Wait, WaitKind};
-use crate::record::Record;
+use crate::record::{ReachedCheckpoint, Record};
 
 pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
     let mut plan = Plan::waiting();
@@ -36,7 +36,11 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
     }
     let record = borrow::borrow(input, view, &mut plan);
     gate::watch_continuously(input, &mut plan);
-    if !plan.actions.is_empty() || plan.hook.is_some() {
+    if !plan.actions.is_empty() || hook::before_rollout(input, &record) {
+        return plan;
+    }
+    if hook::before_rollback(input, &record) {
+        restore_first(input, view, &mut plan);
         return plan;
     }
     watch_newcomers(input, view, &mut plan);
@@ -53,13 +57,24 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
     plan.actions.extend(launch::register_newcomers(input, view, &chosen));
     launch::launch(input, view, &record, &mut plan);
     if !chosen.is_empty() {
-        plan.begins = Some(BatchStart::of(input, chosen, 0));
+        let number = hook::batch_number(input, plan.record(input));
+        plan.begins = Some(BatchStart::of(input, number, chosen, 0));
     }
     if input.bakes() && plan.actions.is_empty() && !plan.bakes() && view.old().next().is_none() {
         // What scaling launches or removes meanwhile is not a reason to start the bake time over.
         gate::bake(input, &mut plan);
     }
     plan
+}
+
+/// Plans what only restores: it comes before `before_rollback`, and while that is run. What replaces
+/// instances, or launches them, waits for it.
+fn restore_first(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
+    plan.actions.extend(retire::register_again(input, &BTreeSet::new()));
+    plan.actions.extend(release(input));
+    in_place::confirm(input, plan);
+    in_place::wait(input, view, plan);
+    hook::ask_before_rollback(input, plan);
 }
 
 /// Releases instances that hooks hold: new ones on their way in and victims on their way out.
@@ -192,10 +207,11 @@ fn wait_for_decision(input: &Input<'_>, expiry: Expiry, message: String, plan: &
         plan.verdict = stop_conditions::start_rollback(input, reason, true);
         return;
     }
-    let deadline = record.reached_at.unwrap_or(input.now) + expiry.after;
-    if record.reached_at.is_none() {
-        let reached_at = Some(input.now);
-        plan.actions.push(Step::record(Record { reached_at, ..record }));
+    let deadline = record.reached_at().unwrap_or(input.now) + expiry.after;
+    if record.reached_at().is_none() {
+        let index = record.checkpoints_passed;
+        let reached = Some(ReachedCheckpoint { index, at: input.now });
+        plan.actions.push(Step::record(Record { reached, ..record }));
     }
     let then = if expiry.rolls_back { "back" } else { "on" };
     let detail = Some(format!("{message}, then {then}"));

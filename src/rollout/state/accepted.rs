@@ -101,6 +101,9 @@ impl RolloutState {
             }
             _ => 0,
         };
+        if matches!(action, Action::Launch { .. } | Action::SetCapacity { desired: Some(_), .. }) {
+            self.hooks.launched();
+        }
         if more > 0 {
             self.launches.launched.ask();
             self.stages.ask(more, now);

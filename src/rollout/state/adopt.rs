@@ -172,11 +172,12 @@ impl RolloutState {
     }
 
     /// Adopts instances for which an earlier engine has run `before_deregister`, as the record says.
-    pub(super) fn adopt_prepared(&mut self, look: &Observation) {
+    pub(super) fn adopt_prepared(&mut self, target: &Target, look: &Observation) {
+        // What was prepared for another rollout is in rotation again, or was not prepared for this.
+        let is_ours = self.standing(target).is_some() || self.direction.halt.is_some();
         let hooks = self.record.as_ref().and_then(|record| record.hooks.as_ref());
-        let Some(hooks) = hooks.filter(|hooks| hooks.prepared) else { return };
-        let ids = look.instances.keys().filter(|id| hooks.group.has(id) == Some(true));
-        self.hooks.prepared.extend(ids.cloned());
+        let Some(hooks) = hooks.filter(|hooks| hooks.prepared && is_ours) else { return };
+        self.hooks.prepared.extend(hooks.group.matching(look.instances.keys()));
     }
 
     /// Adopts instances that this rollout has counted as failed before: by their tag, or, where the

@@ -25,7 +25,7 @@ impl RolloutState {
         if !self.observed_once {
             self.adopt_failed(target, look);
             self.adopt_victims(target, look);
-            self.adopt_prepared(look);
+            self.adopt_prepared(target, look);
         }
         self.note_shares(look);
         self.note_draining(look);
