@@ -23,7 +23,7 @@ use crate::record::{Phase, RecordError};
 use crate::rollout::conditions;
 use crate::rollout::control::{Answer, no_op};
 use crate::rollout::planner::{self, Condemned, Input, Plan, Preflight, View};
-use crate::rollout::restore::Known;
+use crate::rollout::recovery::Known;
 use crate::rollout::state::Halt;
 
 /// See the module.

@@ -10,7 +10,7 @@ use super::session::Session;
 use crate::model::event::{Event, Outcome, Report};
 use crate::record::{Ending, LEASE};
 use crate::rollout::planner::Verdict;
-use crate::rollout::restore::retarget;
+use crate::rollout::recovery::retarget;
 use crate::rollout::state::Halt;
 
 impl RollingExecutor {
