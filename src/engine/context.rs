@@ -96,7 +96,9 @@ impl RolloutContext {
         since: Timestamp,
     ) -> Result<Vec<Activity>, ProviderError> {
         let asked = self.fleet.activities(since).await;
-        asked.inspect_err(|error| tracing::warn!(%error, "cannot read the fleet's activities"))
+        asked.inspect_err(
+            |error| tracing::warn!(%error, "cannot read the scaling activities of the fleet"),
+        )
     }
 
     /// Removes from the target what an ended rollout left there to be read. Touches nothing else.
@@ -105,8 +107,11 @@ impl RolloutContext {
     /// The error of the cloud, or that the rollout has not ended.
     pub(super) async fn forget(&self) -> Result<(), ProviderError> {
         if let Some(record) = self.record().filter(|record| !record.is_over()) {
-            let message =
-                format!("rollout {} is {}, and holds what is borrowed", record.id, record.status());
+            let message = format!(
+                "rollout {} is {}, and its record is needed to restore what is borrowed",
+                record.id,
+                record.status()
+            );
             return Err(ProviderError::invalid("remove the rollout record", "", message));
         }
         if !KEYS.iter().any(|key| self.look.record.contains_key(*key)) {

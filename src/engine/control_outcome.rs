@@ -32,11 +32,11 @@ impl ControlOutcome {
             }
             ControlOutcome::RanHere(_) => None,
             ControlOutcome::TimedOut(owner) => {
-                answer(format!("{owner} is at work and does not react; try again"))
+                answer(format!("{owner} is at work but does not respond; try again"))
             }
             ControlOutcome::Sent(owner) => answer(format!(
-                "the command {} is left for {owner}, which has not reacted yet; the status tells \
-                 whether it has",
+                "the command {} is recorded for {owner}, which has not responded yet; the status \
+                 shows whether it has",
                 command.name()
             )),
         }

@@ -96,7 +96,7 @@ async fn read_alarms(
 fn judge(alarms: Vec<Alarm>) -> Result<String, GateFailure> {
     let raised: Vec<Alarm> = alarms.into_iter().filter(|alarm| alarm.raised).collect();
     if raised.is_empty() {
-        Ok("none is raised".into())
+        Ok("none is in ALARM".into())
     } else {
         Err(GateFailure::AlarmsRaised(raised))
     }

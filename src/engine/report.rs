@@ -111,7 +111,7 @@ impl RolloutContext {
             .filter(|(_, groups)| groups.keys().any(primary));
         let out: Vec<String> = out.map(|(id, _)| id.to_string()).collect();
         if !out.is_empty() {
-            borrowed.push(format!("out of the load balancer: {}", out.join(", ")));
+            borrowed.push(format!("deregistered from the load balancer: {}", out.join(", ")));
         }
         let refused = self.state.failures.refused.iter();
         let named = |action| self.input(self.look.at).named(action);

@@ -71,8 +71,8 @@ impl RollingExecutor {
         };
         executor.restore_from_last_look().map_err(|why| {
             ProviderError::invalid("read the rollout record", "", why.to_string()).with_remedy(
-                "finish the rollout with the version of rolling that began it, or remove the \
-                 tags that start with rolling: once nothing is borrowed any more",
+                "finish the rollout with the version of rolling that began it; or, if nothing is \
+                 borrowed any more, remove the tags that start with rolling:",
             )
         })?;
         executor.ask_why_missing().await;
@@ -166,7 +166,7 @@ impl RollingExecutor {
             tracing::error!(message, plan = objection.planned, "a plan breaks a promise");
             if objection.is_first {
                 let warning =
-                    format!("nothing is done for now, by the rollout's own check: {message}");
+                    format!("no action now: the planned actions fail the safety check: {message}");
                 session.send(now, Event::Warned { warning });
             }
         }

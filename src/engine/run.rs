@@ -122,7 +122,7 @@ impl RollingExecutor {
             if let Some(completed) = completed {
                 retarget(&mut self.context.spec, &mut self.context.target, completed);
             }
-            let reason = reason.unwrap_or_else(|| "it was rolling back".into());
+            let reason = reason.unwrap_or_else(|| "the rollout was rolling back".into());
             self.context.state.start_rollback(&self.context.target, reason, self.clock.now());
         }
     }

@@ -13,7 +13,7 @@ pub struct Wait {
     pub kind: WaitKind,
     /// The instances that it waits for; empty when it is not about existing instances.
     pub instances: Vec<InstanceId>,
-    /// What the cloud says about it.
+    /// Details, for instance in the cloud's own words.
     pub detail: Option<String>,
     /// When the wait ends, whatever happens.
     pub deadline: Timestamp,
@@ -37,7 +37,7 @@ pub enum WaitKind {
     Floor,
     /// Victims are terminating, and the next batch waits until they are gone.
     Termination,
-    /// Victims put back into rotation do not serve yet.
+    /// Victims that were registered again do not serve yet.
     Return,
     /// A pause between two batches, as configured.
     Pause,
@@ -45,7 +45,7 @@ pub enum WaitKind {
     Checkpoint,
     /// The operator has to release instances that are set aside.
     SetAside,
-    /// The gates have not decided yet whether the rollout may go on.
+    /// The gates have not decided yet whether the rollout may continue.
     Gate,
     /// A hook of the user's is under way.
     Hook,
@@ -55,7 +55,7 @@ pub enum WaitKind {
     Evaluation,
     /// All requests have moved, and the old instances are kept for a while.
     OldSetRetained,
-    /// The cloud replaces the instances by itself.
+    /// EC2 Auto Scaling replaces the instances.
     InstanceRefresh,
     /// A sign of life from another engine.
     Lease,
@@ -122,7 +122,7 @@ impl fmt::Display for Wait {
             WaitKind::Hook => write!(f, "the hook to succeed")?,
             WaitKind::Bake => write!(f, "the bake time to pass")?,
             WaitKind::Evaluation => write!(f, "the evaluation time to pass")?,
-            WaitKind::OldSetRetained => write!(f, "the old instances' time to pass")?,
+            WaitKind::OldSetRetained => write!(f, "the old instances' retention time to pass")?,
             WaitKind::InstanceRefresh => write!(f, "the instance refresh to end")?,
             WaitKind::Lease => write!(f, "a sign of life of another engine")?,
             WaitKind::Call => write!(f, "the cloud to take a call")?,

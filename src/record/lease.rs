@@ -194,7 +194,7 @@ mod tests {
         let none = Lease { waits: Some(Vec::new()), ..lease("a", 1) };
         assert_eq!(Lease::from_tags(&none.tags()), Some(none));
 
-        let many = [wait(WaitKind::Termination, 9, &"long ".repeat(50)); 2];
+        let many = vec![wait(WaitKind::Termination, 9, &"long ".repeat(50)); 2];
         let host = "h".repeat(120);
         for owner in ["h", host.as_str()] {
             let lease = Lease { waits: waits_of(&many), ..lease(owner, u64::MAX) };

@@ -42,6 +42,7 @@ fn preview(text: &str, changes: bool) -> Preview {
         expected_seconds: 60,
         boot_assumed: false,
         at_worst: None,
+        may_wait: vec![text.into()],
         left_alone: vec![InstanceId::new(text)],
         warnings: vec![text.into()],
     }

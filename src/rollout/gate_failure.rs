@@ -111,10 +111,10 @@ impl fmt::Display for GateFailure {
             }
             GateFailure::Driver(why) => f.write_str(why),
             GateFailure::Answer(failure) => failure.fmt(f),
-            GateFailure::NoProgram => f.write_str("there is no program"),
+            GateFailure::NoProgram => f.write_str("the command is empty"),
             GateFailure::NotStarted { program, why } => write!(f, "cannot start {program}: {why}"),
             GateFailure::NotFollowed { program, why } => {
-                write!(f, "cannot follow {program}: {why}")
+                write!(f, "cannot wait for {program}: {why}")
             }
             GateFailure::NotEnded(timeout) => {
                 write!(f, "it did not end within {}", humantime::format_duration(*timeout))
@@ -129,7 +129,7 @@ impl std::error::Error for GateFailure {}
 impl fmt::Display for AddressFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            AddressFailure::Invalid { url, why } => write!(f, "{url:?} is not an address: {why}"),
+            AddressFailure::Invalid { url, why } => write!(f, "{url:?} is not a URL: {why}"),
             AddressFailure::NoCertificates(why) => {
                 write!(f, "there are no certificates to trust: {why}")
             }
@@ -137,7 +137,7 @@ impl fmt::Display for AddressFailure {
             AddressFailure::NoSuccess(found) => write!(f, "it answers {found}"),
             AddressFailure::NoAnswer => f.write_str("no answer"),
             AddressFailure::Status { found, expected } => {
-                write!(f, "it answers {found} and not {expected}")
+                write!(f, "it returned status {found}, expected {expected}")
             }
         }
     }
@@ -149,8 +149,8 @@ impl std::error::Error for AddressFailure {}
 pub(crate) fn raised(alarm: &Alarm) -> String {
     let reason = alarm.reason.trim();
     if reason.is_empty() {
-        format!("{} is raised", alarm.name)
+        format!("{} is in ALARM", alarm.name)
     } else {
-        format!("{} is raised: {reason}", alarm.name)
+        format!("{} is in ALARM: {reason}", alarm.name)
     }
 }

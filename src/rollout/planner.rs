@@ -38,7 +38,7 @@ pub use answer::{Plan, Verdict};
 pub use input::Input;
 pub(crate) use judge::{Condemned, judge};
 pub use preflight::Preflight;
-pub(crate) use preflight::preflight;
+pub(crate) use preflight::{impossible, preflight};
 pub use preview::preview;
 pub(crate) use refusal::{may_act_beside, refused, waits_of};
 pub(crate) use run_by::run_by_all;

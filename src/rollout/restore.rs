@@ -98,10 +98,11 @@ impl Known<'_> {
         let back = record.completed.clone().filter(|_| record.rolls_back);
         if found == Found::GoesOn && back.is_some() {
             let why = record.reason.clone();
-            state.direction.rolls_back = Some(why.unwrap_or_else(|| "it was rolling back".into()));
+            state.direction.rolls_back =
+                Some(why.unwrap_or_else(|| "the rollout was rolling back".into()));
         }
         if let Found::Ending(ending) = found {
-            let reason = record.reason.clone().unwrap_or_else(|| "it was ending".into());
+            let reason = record.reason.clone().unwrap_or_else(|| "the rollout was ending".into());
             let (fault, at) = (record.fault, look.at);
             state.direction.halt = Some(Halt { ending, fault, ..Halt::failed(reason, at) });
         }

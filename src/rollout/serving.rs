@@ -38,7 +38,7 @@ pub(crate) fn trouble(target: &Target, instance: &Instance) -> String {
     if let Some(update) = &instance.update {
         return match &update.state {
             UpdateState::Failed(why) => format!("its update to {} failed: {why}", update.to),
-            _ => format!("on its way to {} in place", update.to),
+            _ => format!("being updated in place to {}", update.to),
         };
     }
     if instance.lifecycle != Lifecycle::InService {
@@ -70,8 +70,8 @@ pub(crate) fn trouble(target: &Target, instance: &Instance) -> String {
         })
         .collect();
     match (message.is_empty(), instance.healthy) {
-        (true, false) => "called unhealthy by its group".into(),
-        (true, true) => "leaving the load balancer's rotation".into(),
+        (true, false) => "reported as unhealthy by its group".into(),
+        (true, true) => "deregistering from the load balancer".into(),
         (false, _) => message.join("; "),
     }
 }

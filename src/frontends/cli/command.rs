@@ -32,7 +32,7 @@ fn nothing_to_roll_back(
     let name = &rollout.target().name;
     let message = match rollout.record() {
         None if rollout.idle(command).is_some() => {
-            format!("there is no rollout to roll back: none is recorded at {name}")
+            format!("no rollout to roll back: none is recorded at {name}")
         }
         Some(record) if !record.rolls_back && !record.leads_back() => format!(
             "rollout {} has no way back: no other revision is known that all instances of {name} \

@@ -21,15 +21,15 @@ pub(crate) fn span(duration: Duration) -> String {
 /// Describes which engine is at work on a target, or whether it may still be.
 pub(crate) fn at_work(rollout: &Rollout) -> String {
     let next = match rollout.record().map(|record| record.phase) {
-        Some(Phase::Halted(Ending::Paused)) => "rolling resume goes on",
-        Some(Phase::Halted(Ending::Failed | Ending::Aborted)) => "apply begins anew",
-        Some(_) => "apply goes on",
+        Some(Phase::Halted(Ending::Paused)) => "`rolling resume` continues it",
+        Some(Phase::Halted(Ending::Failed | Ending::Aborted)) => "apply starts a new rollout",
+        Some(_) => "apply continues it",
         None => "apply begins",
     };
     if let Some(owner) = rollout.ended_owner() {
-        return format!("nobody, {owner} has ended; {next}");
+        return format!("none: {owner} has ended; {next}");
     }
-    let Some(lease) = rollout.lease() else { return format!("nobody; {next}") };
+    let Some(lease) = rollout.lease() else { return format!("none; {next}") };
     let owner = &lease.owner;
     let Some(at) = lease.at else { return owner.clone() };
     let silent = rollout.clock().wall().since(at);
@@ -38,7 +38,7 @@ pub(crate) fn at_work(rollout: &Rollout) -> String {
     }
     // By the owner's clock, which may differ.
     let silent = span(silent);
-    format!("{owner}, whose last sign of life was {silent} ago; if it has ended, {next}")
+    format!("{owner}, last sign of life {silent} ago; if it has ended, {next}")
 }
 
 /// Describes what a fleet runs now.

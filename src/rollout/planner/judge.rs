@@ -82,7 +82,7 @@ fn judge_by(
         plan.verdict = Verdict::Continue;
     } else if !is_halting {
         plan.actions.clear();
-        let reason = format!("stopped by its own check: {message}");
+        let reason = format!("stopped by the safety check: {message}");
         plan.verdict = Verdict::Halt(Halt { fault: false, ..Halt::failed(reason, now) });
     } else {
         keep_what_breaks_nothing(violations, &mut plan);

@@ -127,6 +127,11 @@ fn replace_more(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> BTreeSet
     let most = (view.window.slots() as usize).saturating_sub(view.busy());
     let victims = batch::next(view, pace::victims(input, view), most);
     if victims.is_empty() && view.busy() == 0 {
+        let blocking = view.idle_set_aside();
+        if !blocking.is_empty() {
+            plan.wait(wait_for_set_aside(input, blocking.into_iter().cloned().collect()));
+            return victims;
+        }
         let floor = view.window.floor();
         plan.wait(Wait {
             kind: WaitKind::Floor,
@@ -220,7 +225,7 @@ fn surplus(input: &Input<'_>, view: &View<'_>) -> BTreeSet<InstanceId> {
 
 /// Plans the end, when only instances that are set aside, and what is borrowed, are left.
 fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) {
-    let Input { spec, state, now, .. } = *input;
+    let Input { spec, state, .. } = *input;
     if spec.standby == SetAside::Refresh && !view.standby.is_empty() {
         retire_standby(input, view, plan);
         return;
@@ -229,9 +234,7 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
     let set_aside: Vec<InstanceId> =
         set_aside.chain(view.standby.iter().map(|id| (*id).clone())).collect();
     if !set_aside.is_empty() {
-        let deadline = state.waits.set_aside_since.unwrap_or(now) + SET_ASIDE_FOR;
-        let detail = Some("protected from scale-in or in standby".into());
-        plan.wait(Wait { kind: WaitKind::SetAside, instances: set_aside, detail, deadline });
+        plan.wait(wait_for_set_aside(input, set_aside));
         return;
     }
     if gate::is_closed(input, view) {
@@ -270,6 +273,13 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
         })
     }));
     plan.actions.extend(launch::erase(input, record));
+}
+
+/// Waits until whoever has set `instances` aside ends that.
+fn wait_for_set_aside(input: &Input<'_>, instances: Vec<InstanceId>) -> Wait {
+    let deadline = input.state.waits.set_aside_since.unwrap_or(input.now) + SET_ASIDE_FOR;
+    let detail = Some("protected from scale-in or in standby".into());
+    Wait { kind: WaitKind::SetAside, instances, detail, deadline }
 }
 
 /// Terminates instances in standby, once their target groups have released them.

@@ -251,8 +251,8 @@ pub(crate) fn makes_way(
     if in_primary(view, false) >= view.window.floor() as usize {
         plan.actions.push(Step::new(Action::Shift { percent: 0 }));
     } else {
-        let detail = Some("the requests wait for the first target group".into());
-        let (kind, instances) = (WaitKind::Floor, Vec::new());
+        let detail = "requests return when enough instances serve in the first target group";
+        let (kind, instances, detail) = (WaitKind::Floor, Vec::new(), Some(detail.into()));
         plan.wait(Wait { kind, instances, detail, deadline: deadlines::progress_deadline(input) });
     }
     true

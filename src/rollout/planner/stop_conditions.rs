@@ -68,11 +68,14 @@ pub(crate) fn start_rollback(
             Verdict::RollBack { reason, cause, asked }
         }
         Some(completed) => Verdict::Halt(Halt::failed(
-            format!("{reason}; the last completed revision is {completed} itself: no way back"),
+            format!(
+                "{reason}; a rollback is not possible: the last completed revision is {completed} \
+                 itself"
+            ),
             input.now,
         )),
         None => Verdict::Halt(Halt::failed(
-            format!("{reason}; no completed revision is known to go back to"),
+            format!("{reason}; a rollback is not possible: no completed revision is known"),
             input.now,
         )),
     }
@@ -197,7 +200,7 @@ fn launched_too_late(input: &Input<'_>) -> Option<Verdict> {
     if before == late {
         // No revision of ours is at fault.
         let message = format!(
-            "{} missing before the rollout began, and not launched within {limit}: {cause}",
+            "{} already missing before the rollout, and not launched within {limit}: {cause}",
             instances(before)
         );
         return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, now) }));
@@ -224,8 +227,9 @@ fn set_aside_too_long(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
     let set_aside: Vec<String> =
         set_aside.chain(view.standby.iter().copied()).map(ToString::to_string).collect();
     let message = format!(
-        "{} still protected from scale-in or in standby after {limit}: end that, or set \
-         scale_in_protected_instances or standby_instances to refresh or ignore",
+        "{} still protected from scale-in or in standby after {limit}: remove the protection or \
+         end standby, or set scale_in_protected_instances or standby_instances to refresh or \
+         ignore",
         set_aside.join(", ")
     );
     Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, input.now) }))
@@ -256,7 +260,7 @@ pub(crate) fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
             view.window.floor()
         ),
     };
-    let message = format!("{surge} more than the size of {size} stay: {why}");
+    let message = format!("the fleet keeps {surge} more than its size of {size}: {why}");
     Verdict::Halt(Halt { fault: false, ..Halt::failed(message, input.now) })
 }
 
@@ -294,16 +298,15 @@ fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
     let blockers: Vec<String> = idle()
         .map(|member| {
             let why = member.history.and_then(|history| history.trouble.as_deref());
-            let by = if member.serves { " until a moment ago" } else { "" };
+            let by = if member.serves { " until just now" } else { "" };
             format!("{} ({}{by})", member.id, why.unwrap_or("does not serve"))
         })
         .collect();
     let cause = input.state.launches.activities.iter().find(|activity| activity.failed);
     let (class, names) = match (input.state.failures.calls.first(), blockers.is_empty(), cause) {
-        (Some((action, error)), ..) => (
-            Cause::Call,
-            format!("{}, which the cloud does not take: {error}", input.named(action)),
-        ),
+        (Some((action, error)), ..) => {
+            (Cause::Call, format!("{}, which fails: {error}", input.named(action)))
+        }
         (None, false, _) => (Cause::Revision, blockers.join(", ")),
         (None, true, Some(activity)) => (
             class_of_launch(&activity.cause),
@@ -313,11 +316,14 @@ fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
             let to_come = instances_to_come(view.missing);
             (Cause::Others, format!("{to_come}, for which the cloud gives no reason"))
         }
-        (None, true, None) => (Cause::Others, "what the fleet does not show".into()),
+        (None, true, None) => (Cause::Others, "an unknown cause: the fleet shows none".into()),
     };
-    let names = super::preflight::no_place(input).map_or(names, |found| found.message);
+    let (class, names) = match super::preflight::no_place(input) {
+        Some(found) => (Cause::Others, found.message),
+        None => (class, names),
+    };
     let reason = format!(
-        "no progress for {limit}: {} updated, {} of {} serving; waited for: {names}",
+        "no progress for {limit}: {} updated, {} of {} serving; blocked by: {names}",
         view.updated(),
         view.serving(),
         view.window.size,

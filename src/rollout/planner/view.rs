@@ -128,10 +128,18 @@ impl<'a> View<'a> {
 
     /// Counts the instances that stay whatever they run, and do not serve.
     ///
-    /// Each takes a place of the new set without filling it.
+    /// Each takes a place of the new set without filling it. Those of the wanted revision that
+    /// still boot may come to serve.
     pub(crate) fn stay_idle(&self) -> usize {
-        let idle = |m: &&Member<'_>| m.left_alone && !m.is_new && !m.is_victim && !m.serves;
-        self.members.iter().filter(idle).count()
+        let runs = |m: &Member<'_>| m.instance.lifecycle == Lifecycle::InService;
+        let stays = |m: &Member<'_>| m.left_alone && (!m.is_new || (m.instance.ignored && runs(m)));
+        self.members.iter().filter(|m| stays(m) && !m.is_victim && !m.serves).count()
+    }
+
+    /// Returns the old instances that the rollout may not replace for now, and that do not serve.
+    pub(crate) fn idle_set_aside(&self) -> Vec<&'a InstanceId> {
+        let idle = self.old().filter(|m| m.set_aside && !m.is_victim && !m.serves);
+        idle.map(|member| member.id).collect()
     }
 
     /// Returns the live instances on their way out.

@@ -69,7 +69,7 @@ impl InstanceHistory {
             (self.since, self.lost_at) = (now, Some(now));
             let message = trouble(target, instance);
             let why = match self.listed {
-                true => "somebody else took it out; register it again or terminate it".into(),
+                true => "somebody else deregistered it; register it again or terminate it".into(),
                 false => match target.processes.registers {
                     Some(process) => format!("nobody has registered it; is {process} suspended?"),
                     None => "nobody has registered it".to_owned(),
@@ -108,7 +108,9 @@ impl InstanceHistory {
         let trouble = self.trouble.as_deref().unwrap_or("no reason given");
         Some(if serves {
             let soak = humantime::format_duration(health.min_healthy_time);
-            format!("not healthy for {soak} without a break within {limit}: last {trouble}")
+            format!(
+                "not healthy for {soak} without a break within {limit}; last problem: {trouble}"
+            )
         } else {
             format!("not healthy within {limit} of its launch: {trouble}")
         })
@@ -119,7 +121,7 @@ impl InstanceHistory {
     pub(super) fn became_unhealthy(&self, evaluated: bool) -> Option<String> {
         let trouble = self.trouble.as_deref().unwrap_or("no reason given");
         (evaluated && self.soaked && self.lost_at.is_some() && self.called_unhealthy)
-            .then(|| format!("it turned unhealthy while it had to stay well: {trouble}"))
+            .then(|| format!("it became unhealthy during the evaluation: {trouble}"))
     }
 }
 

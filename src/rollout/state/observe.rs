@@ -299,7 +299,7 @@ impl RolloutState {
             // An instance that was good, and is lost, is only replaced.
             let reason = match ended {
                 _ if history.soaked => continue,
-                Some(why) => format!("it came to an end by itself: {why}"),
+                Some(why) => format!("it was terminated, but not by the rollout: {why}"),
                 None if history.called_unhealthy && !look.is_unmanaged() => {
                     let why = history.trouble.as_deref().unwrap_or("unhealthy");
                     format!("its group removed it as unhealthy: {why}")

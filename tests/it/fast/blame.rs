@@ -180,5 +180,5 @@ async fn victims_that_go_back_into_rotation_have_their_full_time_from_then_on() 
     assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);
     assert_eq!((serving(&simulator, "v1"), run.report.cause), (3, Some(Cause::Call)));
     let reason = run.report.reason.unwrap_or_default();
-    assert!(reason.contains("which the cloud does not take: "), "{reason}");
+    assert!(reason.contains("which fails: "), "{reason}");
 }

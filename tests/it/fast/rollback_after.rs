@@ -39,7 +39,7 @@ fn without_a_rollout_it_fails_and_names_another_revision_only_where_the_fleet_sh
     assert_eq!(folder.run(&["apply"]).code, 0);
     let ran = folder.run(&["rollback"]);
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.stderr.contains("there is no rollout to roll back"), "{ran:?}");
+    assert!(ran.stderr.contains("no rollout to roll back"), "{ran:?}");
     assert!(ran.stderr.contains("rolling rollback --to REVISION"), "{ran:?}");
     assert!(ran.stderr.contains("(nothing at the target shows another one)"), "{ran:?}");
     // The document names another revision by now: the whole fleet still runs what it runs.
@@ -95,7 +95,7 @@ fn what_is_no_revision_of_the_deployment_is_refused() {
             json!({ "simulated_fleet": null,
                 "auto_scaling_group": { "name": "web", "image_id": "ami-1" } }),
             "7",
-            "this deployment names no launch template",
+            "--to needs a deployment with a launch template",
         ),
     ] {
         folder.write("v2", changes);

@@ -94,9 +94,9 @@ fn a_follower_exits_as_the_rollout_ends_and_is_told_when_nobody_is_at_work_any_m
     end(apply);
     let follows = end(follows);
     assert_eq!(follows.code, 1, "{follows:?}");
-    assert!(follows.stderr.contains("apply goes on with it"), "{follows:?}");
+    assert!(follows.stderr.contains("apply continues it"), "{follows:?}");
     let status = rolling(folder, &["status"], &file);
-    assert!(status.stdout.contains("has ended; apply goes on"), "{status:?}");
+    assert!(status.stdout.contains("has ended; apply continues it"), "{status:?}");
     assert_eq!(rolling(folder, &["apply"], &file).code, 0);
     assert_eq!(rolling(folder, &["status", "--follow"], &file).code, 0);
 }
@@ -114,6 +114,6 @@ fn a_deployment_that_was_not_begun_is_reported() {
     let file = process::write(folder, &both);
     let ran = rolling(folder, &["apply"], &file);
     assert_eq!(ran.code, 1, "{ran:?}");
-    let message = "web: not begun, since other comes first and is failed";
+    let message = "web: not begun, because other comes first and is failed";
     assert!(ran.stdout.contains(message), "{ran:?}");
 }

@@ -211,7 +211,7 @@ fn kill_and_apply(policy: &str, signal: &str) {
         for command in ["apply", "abort"] {
             let refused = account.run(command, &fewer);
             assert_eq!(refused.code, 2, "{command}: {refused:?}");
-            assert!(refused.stdout.contains("shifts requests by other rules"), "{refused:?}");
+            assert!(refused.stdout.contains("shifts requests with other rules"), "{refused:?}");
         }
     }
     let ran: Ran = account.run("apply", &wanted);
