@@ -5,6 +5,7 @@ pub mod command;
 pub(crate) mod fields;
 pub(crate) mod hooks;
 pub mod lease;
+mod lease_wait;
 mod record_error;
 mod rollout_record;
 mod tags;

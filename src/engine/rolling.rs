@@ -75,11 +75,15 @@ impl RollingExecutor {
                  borrowed any more, remove the tags that start with rolling:",
             )
         })?;
-        if View::new(&executor.input(executor.context.look.at)).missing > 0 {
-            // The fleet itself knows why an instance is missing.
-            executor.context.ask_for_activities().await;
-        }
+        executor.ask_why_missing().await;
         Ok(executor)
+    }
+
+    /// Asks the fleet, which itself knows why an instance is missing.
+    async fn ask_why_missing(&mut self) {
+        if View::new(&self.input(self.context.look.at)).missing > 0 {
+            self.context.ask_why_missing().await;
+        }
     }
 
     /// Starts over from `look`.
@@ -184,7 +188,9 @@ impl RolloutExecutor for RollingExecutor {
     async fn look_again(&mut self) -> Result<(), ProviderError> {
         let look = self.context.look_with_retries().await?;
         self.restore_from_record(look)
-            .map_err(|why| ProviderError::invalid("read the record", "", why.to_string()))
+            .map_err(|why| ProviderError::invalid("read the record", "", why.to_string()))?;
+        self.ask_why_missing().await;
+        Ok(())
     }
 
     async fn may_begin(&self) -> Result<(), ProviderError> {
@@ -229,6 +235,13 @@ impl RolloutExecutor for RollingExecutor {
     }
 
     fn waits(&self) -> Vec<Wait> {
+        let wall = self.clock.wall();
+        if let Some(lease) = self.context.lease().filter(|lease| lease.is_recent(wall))
+            && let Some(waits) = &lease.waits
+        {
+            let age = wall.since(lease.at.unwrap_or(wall));
+            return waits.iter().map(|wait| wait.at(self.context.look.at, age)).collect();
+        }
         let record = self.context.record();
         let is_rolling = record
             .is_some_and(|record| !record.is_over() && !matches!(record.phase, Phase::Halted(_)));

@@ -7,7 +7,7 @@ use super::command_sender::CommandSender;
 use super::executor::RolloutExecutor;
 use super::rolling::RollingExecutor;
 use super::session::Session;
-use crate::model::event::{Event, Outcome, Report};
+use crate::model::event::{Cause, Event, Outcome, Report};
 use crate::record::{Ending, LEASE};
 use crate::rollout::planner::Verdict;
 use crate::rollout::recovery::retarget;
@@ -41,7 +41,7 @@ impl RollingExecutor {
             let why = record.reason.clone().unwrap_or_else(|| "paused".into());
             let (ending, fault, at) = (Ending::Paused, record.fault, self.clock.now());
             self.context.state.direction.halt =
-                Some(Halt { reason: why, ending, fault, at_checkpoint: false, at, until: None });
+                Some(Halt { ending, fault, ..Halt::failed(why, at) });
             return Outcome::Paused;
         }
         // With nothing to do there is no need for a lease.
@@ -87,7 +87,7 @@ impl RollingExecutor {
             None => {
                 let (reason, ending) = ("asked to stop".to_owned(), Ending::Interrupted);
                 self.halt(
-                    Halt { reason, ending, fault: false, at_checkpoint: false, at, until },
+                    Halt { ending, fault: false, until, ..Halt::failed(reason, at) },
                     session,
                 );
             }
@@ -97,6 +97,7 @@ impl RollingExecutor {
     pub(super) fn start_rollback(
         &mut self,
         reason: String,
+        cause: Option<Cause>,
         asked: bool,
         session: &mut Session<'_>,
     ) {
@@ -111,6 +112,7 @@ impl RollingExecutor {
         }
         let now = self.clock.now();
         self.context.state.start_rollback(&self.context.target, reason, now);
+        self.context.state.direction.cause = cause;
     }
 
     /// Continues in the same direction: back, if the rollout was rolling back.

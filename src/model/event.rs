@@ -188,6 +188,20 @@ pub enum InstanceRefreshStep {
     RolledBack,
 }
 
+/// What a failure comes from. What to do next follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The new revision: its instances, or what gates and hooks find.
+    Revision,
+    /// A call of this program that the cloud refuses: throttled, denied, or failing.
+    Call,
+    /// The cloud has no capacity.
+    Capacity,
+    /// Another process, or a person.
+    Others,
+}
+
 /// How a rollout ended, and what it left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Report {
@@ -195,6 +209,10 @@ pub struct Report {
     pub outcome: Outcome,
     /// Why, unless the rollout succeeded.
     pub reason: Option<String>,
+    /// What the failure comes from, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default)]
+    pub cause: Option<Cause>,
     /// Name of the fleet, for people.
     pub target: String,
     /// The wanted revision.

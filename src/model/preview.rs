@@ -20,7 +20,7 @@ pub struct Preview {
     pub from: Option<Revision>,
     /// The revision that the fleet is to run.
     pub to: Revision,
-    /// The target groups that an instance must be healthy in, with their names.
+    /// The target groups that instances are registered in, with their names.
     pub target_groups: BTreeMap<TargetGroupId, String>,
     /// Size of the fleet.
     pub size: u32,

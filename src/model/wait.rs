@@ -20,7 +20,7 @@ pub struct Wait {
 }
 
 /// What a rollout can wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitKind {
     /// Deregistered instances finish their open requests.
@@ -59,6 +59,44 @@ pub enum WaitKind {
     InstanceRefresh,
     /// A sign of life from another engine.
     Lease,
+    /// The cloud does not take a call at present, which is repeated.
+    Call,
+}
+
+impl WaitKind {
+    /// Every kind, with its name as it is written.
+    const NAMES: [(WaitKind, &str); 19] = [
+        (WaitKind::Drain, "drain"),
+        (WaitKind::Launch, "launch"),
+        (WaitKind::Update, "update"),
+        (WaitKind::Health, "health"),
+        (WaitKind::Soak, "soak"),
+        (WaitKind::Floor, "floor"),
+        (WaitKind::Termination, "termination"),
+        (WaitKind::Return, "return"),
+        (WaitKind::Pause, "pause"),
+        (WaitKind::Checkpoint, "checkpoint"),
+        (WaitKind::SetAside, "set_aside"),
+        (WaitKind::Gate, "gate"),
+        (WaitKind::Hook, "hook"),
+        (WaitKind::Bake, "bake"),
+        (WaitKind::Evaluation, "evaluation"),
+        (WaitKind::OldSetRetained, "old_set_retained"),
+        (WaitKind::InstanceRefresh, "instance_refresh"),
+        (WaitKind::Lease, "lease"),
+        (WaitKind::Call, "call"),
+    ];
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        let found = Self::NAMES.iter().find(|(kind, _)| *kind == self);
+        found.map_or("", |(_, name)| *name)
+    }
+
+    /// Returns the kind of this name. A later version may know more of them.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(_, known)| *known == name).map(|(kind, _)| *kind)
+    }
 }
 
 impl fmt::Display for Wait {
@@ -87,6 +125,7 @@ impl fmt::Display for Wait {
             WaitKind::OldSetRetained => write!(f, "the old instances' retention time to pass")?,
             WaitKind::InstanceRefresh => write!(f, "the instance refresh to end")?,
             WaitKind::Lease => write!(f, "a sign of life of another engine")?,
+            WaitKind::Call => write!(f, "the cloud to take a call")?,
         }
         match &self.detail {
             Some(detail) => write!(f, " ({detail})"),

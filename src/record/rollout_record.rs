@@ -181,6 +181,11 @@ impl Record {
         matches!(self.phase, Phase::Halted(ending) if ending != Ending::Paused)
     }
 
+    /// Whether there is another revision to go back to, which the whole fleet has run.
+    pub(crate) fn leads_back(&self) -> bool {
+        self.completed.as_ref().is_some_and(|completed| *completed != self.to)
+    }
+
     /// Returns the maximum size that others want, where `shown` is ours: the last one in the
     /// record, or the one before it, while the engine has not asked for the last one.
     pub fn max_before(&self, shown: u32) -> Option<u32> {

@@ -68,6 +68,7 @@ fn report(text: &str, outcome: Outcome, refreshed: bool) -> Report {
     Report {
         outcome,
         reason: Some(text.into()),
+        cause: None,
         target: text.into(),
         to: revision.clone(),
         completed: Some(revision),

@@ -17,7 +17,8 @@ use crate::model::printable;
 pub(crate) use self::next_step::{NextStep, Wording, capital};
 pub use self::outcome::report;
 pub(crate) use self::outcome::{borrowed, ended};
-pub(crate) use self::status::{at_work, counted, fleet, span, status};
+pub use self::status::status;
+pub(crate) use self::status::{at_work, counted, fleet, span};
 
 /// Describes what a rollout would do.
 pub fn plan(name: &str, preview: &Preview) -> String {

@@ -280,7 +280,7 @@ mod tests {
     }
 
     fn lease(owner: &str) -> Lease {
-        Lease { owner: owner.into(), counter: 1, at: None }
+        Lease { owner: owner.into(), counter: 1, at: None, waits: None }
     }
 
     fn tags(lease: &Lease, record: Option<&Record>) -> Tags {

@@ -40,7 +40,7 @@ pub(crate) use judge::{Condemned, judge};
 pub use preflight::Preflight;
 pub(crate) use preflight::{impossible, preflight};
 pub use preview::preview;
-pub(crate) use refusal::refused;
+pub(crate) use refusal::{may_act_beside, refused, waits_of};
 pub(crate) use run_by::run_by_all;
 pub(crate) use set_aside::left_alone;
 pub(crate) use tick::erase;

@@ -104,8 +104,7 @@ impl Known<'_> {
         if let Found::Ending(ending) = found {
             let reason = record.reason.clone().unwrap_or_else(|| "the rollout was ending".into());
             let (fault, at) = (record.fault, look.at);
-            state.direction.halt =
-                Some(Halt { reason, ending, fault, at_checkpoint: false, at, until: None });
+            state.direction.halt = Some(Halt { ending, fault, ..Halt::failed(reason, at) });
         }
         if let Some(completed) = back.filter(|_| found != Found::Over) {
             retarget(spec, target, completed);

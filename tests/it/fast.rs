@@ -1,6 +1,7 @@
 //! Tests that need no cloud, not even LocalStack: the planner, the engine on virtual time, and the
 //! front-ends on the simulator.
 
+mod blame;
 mod commands;
 mod conformance;
 mod crash;
@@ -15,6 +16,7 @@ pub mod hooks;
 mod in_place;
 mod invariants;
 mod layers;
+mod lease_waits;
 mod looks;
 mod meanwhile;
 mod model;

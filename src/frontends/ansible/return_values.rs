@@ -150,6 +150,7 @@ mod tests {
         Report {
             outcome,
             reason: Some("i-2: unhealthy".into()),
+            cause: None,
             target: "web".into(),
             to: "v2".into(),
             completed: Some("v1".into()),

@@ -171,10 +171,13 @@ fn left_to_another(report: &Report) -> Option<String> {
 
 /// What a rollout that did not succeed has left borrowed.
 fn left_behind(report: &Report) -> Vec<String> {
-    let mut lines = vec![match report.borrowed.is_empty() {
-        true => "  borrowed   nothing: sizes, processes and template are restored".to_owned(),
-        false => format!("  borrowed   still: {}", report.borrowed.join("; ")),
-    }];
+    let mut lines = Vec::new();
+    if !report.borrowed.is_empty() {
+        lines.push(format!("  borrowed   still: {}", report.borrowed.join("; ")));
+    } else if report.instance_refresh.is_none() {
+        let back = "nothing: sizes, processes and template are restored";
+        lines.push(format!("  borrowed   {back}"));
+    }
     if let Some(completed) = &report.completed {
         lines.push(format!("  completed  {completed} is the last revision all instances ran"));
     }

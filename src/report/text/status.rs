@@ -8,7 +8,6 @@ use rolling_provider::InstanceId;
 use crate::engine::Rollout;
 use crate::model::event::{InstanceRefreshReport, InstanceReport};
 use crate::model::printable;
-use crate::record::lease::WATCH;
 use crate::record::{Ending, Phase};
 
 /// A time span for people, to the second: `4m 40s`.
@@ -34,7 +33,7 @@ pub(crate) fn at_work(rollout: &Rollout) -> String {
     let owner = &lease.owner;
     let Some(at) = lease.at else { return owner.clone() };
     let silent = rollout.clock().wall().since(at);
-    if silent <= WATCH {
+    if lease.is_recent(rollout.clock().wall()) {
         return owner.clone();
     }
     // By the owner's clock, which may differ.
@@ -43,7 +42,7 @@ pub(crate) fn at_work(rollout: &Rollout) -> String {
 }
 
 /// Describes what a fleet runs now.
-pub(crate) fn status(name: &str, rollout: &Rollout) -> String {
+pub fn status(name: &str, rollout: &Rollout) -> String {
     let instances = rollout.instances();
     let target = rollout.target();
     let mut lines = vec![format!(
@@ -54,7 +53,13 @@ pub(crate) fn status(name: &str, rollout: &Rollout) -> String {
         rollout.size()
     )];
     lines.push(format!("  fleet      {}", fleet(&instances)));
+    if let Some((missing, why)) = rollout.missing() {
+        let why = why.map_or(String::new(), |why| format!(": {why}"));
+        lines.push(format!("  missing    {missing} of {}{why}", rollout.size()));
+    }
     lines.extend(troubled(&instances));
+    let retained = rollout.record().and_then(|record| record.last_retained.as_ref());
+    lines.extend(retained.map(|id| format!("  retained   {id}, outside the fleet")));
     lines.extend(left_alone(&rollout.left_alone(), rollout.wanted().as_str()));
     if let Some(instance_refresh) = rollout.instance_refresh().map(InstanceRefreshReport::from) {
         let InstanceRefreshReport { id, status, percent, reason, to, still_running } =
@@ -80,17 +85,24 @@ pub(crate) fn status(name: &str, rollout: &Rollout) -> String {
                 lines.push(format!("  why        {reason}"));
             }
             lines.push(format!("  at work    {}", at_work(rollout)));
-            let waits = rollout.waits();
-            lines.extend(waits.iter().enumerate().map(|(index, wait)| {
-                let label = if index == 0 { "waits for" } else { "" };
-                format!("  {label:<10} {wait}")
-            }));
+            lines.extend(waits(rollout));
         }
     }
     if let Some(completed) = rollout.completed() {
         lines.push(format!("  completed  {completed}"));
     }
     printable::join(&lines)
+}
+
+/// Describes what the engine at work waits for, or what the next one would.
+fn waits(rollout: &Rollout) -> Vec<String> {
+    let next = if rollout.is_at_work() { "" } else { "the next apply waits for " };
+    let waits = rollout.waits();
+    let lines = waits.iter().enumerate().map(|(index, wait)| {
+        let label = if index == 0 && next.is_empty() { "waits for" } else { "" };
+        format!("  {label:<10} {next}{wait}")
+    });
+    lines.collect()
 }
 
 /// Names the instances that stay as they are although they do not run `revision`.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rolling_provider::{Action, InstanceId, Timestamp};
 
 use super::input::Input;
+use crate::model::event::Cause;
 use crate::model::spec::Pacing;
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::Record;
@@ -14,7 +15,8 @@ use crate::rollout::state::{Halt, HookRun, Question};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a plan that nobody carries out changes nothing"]
 pub struct Plan {
-    /// Actions in order. When one fails, the engine drops the rest and takes a fresh look.
+    /// Actions in order. When one fails, the engine carries out only those of the rest that
+    /// [`super::may_act_beside`] allows, and takes a fresh look.
     pub actions: Vec<Step>,
     /// A batch that begins with this plan.
     pub begins: Option<BatchStart>,
@@ -170,6 +172,8 @@ pub enum Verdict {
     RollBack {
         /// Why, as a sentence.
         reason: String,
+        /// What the failure comes from, where that is known.
+        cause: Option<Cause>,
         /// Whether a command asked for it.
         asked: bool,
     },

@@ -9,7 +9,7 @@ mod sizes;
 
 use std::collections::BTreeSet;
 
-use rolling_provider::{Action, Instance, TargetState};
+use rolling_provider::{Action, Instance, InstanceId, TargetState};
 
 use self::hooks::check_hooks;
 use self::serving::{check_drained, check_floor, touched};
@@ -36,6 +36,11 @@ pub fn violations(input: &Input<'_>, plan: &Plan) -> Vec<String> {
     check_launches(input, plan, window, &mut found);
     check_reasons(input, plan, window, &mut found);
     found
+}
+
+/// Returns the instances that `action` takes out, puts back, updates or ends.
+pub(super) fn instances_of(action: &Action) -> Vec<InstanceId> {
+    touched(action)
 }
 
 /// Property 25: no plan touches what the rollout does not own, or takes out a protected instance.

@@ -40,11 +40,7 @@ pub fn preview(input: &Input<'_>) -> Preview {
         kind: target.kind,
         from: adopted(input, &view).or_else(|| look.template.clone()),
         to: target.revision.clone(),
-        target_groups: target
-            .target_groups
-            .iter()
-            .map(|g| (g.id.clone(), g.name.clone()))
-            .collect(),
+        target_groups: target.rotation().map(|g| (g.id.clone(), g.name.clone())).collect(),
         size: view.window.size,
         policy: spec.policy.name(),
         continuous: spec.pacing == Pacing::Continuous,
@@ -224,8 +220,12 @@ fn found_record(input: &Input<'_>, record: &Record) -> String {
             record.id
         );
     }
+    let (id, to, status) = (&record.id, &record.to, record.status());
+    if record.is_over() && record.phase != Phase::Halted(Ending::Interrupted) {
+        return format!("rollout {id} to {to} has ended ({status}): apply starts a new rollout");
+    }
     let what = if record.to == target.revision { "continues" } else { "replaces" };
-    format!("{what} rollout {} to {}, found on the target", record.id, record.to)
+    format!("{what} rollout {id} to {to}, found on the target")
 }
 
 /// Warns of failed instances whose record is gone.

@@ -204,7 +204,7 @@ fn wait_for_decision(input: &Input<'_>, expiry: Expiry, message: String, plan: &
     let after = humantime::format_duration(expiry.after);
     if expiry.rolls_back && pace::expired(input).is_some() {
         let reason = format!("{message}: nobody has decided within {after}");
-        plan.verdict = stop_conditions::start_rollback(input, reason, true);
+        plan.verdict = stop_conditions::start_rollback(input, reason, None, true);
         return;
     }
     let deadline = record.reached_at().unwrap_or(input.now) + expiry.after;

@@ -79,6 +79,13 @@ impl InstanceHistory {
         }
     }
 
+    /// Starts the time over in which it must serve, where it does not.
+    pub(super) fn restart(&mut self, now: Timestamp) {
+        if self.serving_since.is_none() {
+            (self.since, self.lost_at) = (now, Some(now));
+        }
+    }
+
     /// Returns when an instance of the new revision that does not serve has failed. Its time runs
     /// from its launch, or, once it has soaked, from when it stopped serving.
     pub(crate) fn deadline(&self, health: &Health) -> Timestamp {

@@ -144,12 +144,12 @@ impl RolloutState {
     ) {
         let serves = self.serves(target, id, instance);
         if !self.history.contains_key(id) {
-            let mut history = self.first_sight(target, now, instance, serves);
-            if self.was_deregistered_by_predecessor(id) {
-                // We took it out of rotation, so it could not get healthy.
-                history.since = now;
-            }
+            let history = self.first_sight(target, now, instance, serves);
             self.history.insert(id.clone(), history);
+        }
+        let waits = !serves && self.waits_for_our_call(id);
+        if let Some(history) = self.history.get_mut(id).filter(|_| waits) {
+            history.restart(now);
         }
         let is_leaving = self.rotation.victims.contains(id) || self.removed.terminated.contains(id);
         let by_us = self.whose_doing(target, id, now);
@@ -195,7 +195,7 @@ impl RolloutState {
         }
     }
 
-    fn was_deregistered_by_predecessor(&self, id: &InstanceId) -> bool {
+    pub(super) fn was_deregistered_by_predecessor(&self, id: &InstanceId) -> bool {
         let first = (id.clone(), TargetGroupId::new(""));
         self.rotation
             .deregistered_by_predecessor
