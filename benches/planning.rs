@@ -111,7 +111,7 @@ fn record(n: u32, target: &Target) -> Record {
         retained_failed: 0,
         last_retained: None,
         checkpoints_passed: 0,
-        reached_at: None,
+        reached: None,
         hooks: None,
         paused: Duration::ZERO,
         pause_changed_at: None,

@@ -24,7 +24,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Subcommands {
-    /// Check a document; no cloud is asked
+    /// Check a document without calling the cloud
     Validate(Arguments),
     /// Show what apply would do; changes nothing
     Plan {
@@ -34,8 +34,15 @@ enum Subcommands {
         #[arg(long)]
         detailed_exitcode: bool,
     },
-    /// Roll, and wait for the end
-    Apply(Arguments),
+    /// Roll the fleet, and wait for the end
+    Apply {
+        #[command(flatten)]
+        args: Arguments,
+        /// Stop a rollout to another revision that another process is at work on, at its next safe
+        /// point, and continue from there to this document's revision
+        #[arg(long)]
+        supersede: bool,
+    },
     /// Show what every instance runs, and a rollout's record if there is one
     Status {
         #[command(flatten)]
@@ -45,22 +52,22 @@ enum Subcommands {
         #[arg(long)]
         follow: bool,
     },
-    /// Stop a rollout at the next safe point, to go on later
+    /// Stop a rollout at the next safe point, to resume it later
     Pause(Arguments),
-    /// Go on with a paused rollout, or past a checkpoint
+    /// Resume a paused rollout, or pass a checkpoint
     Resume(Arguments),
-    /// Give a rollout up: put back what is borrowed, leave the instances as they are
+    /// Abort a rollout: restore what is borrowed, leave the instances as they are
     Abort(Arguments),
     /// Roll back to the last completed revision, or to the one that --to names
     Rollback {
         #[command(flatten)]
         args: Arguments,
-        /// The revision to go back to: as `status` shows it, or the number of a version of the
+        /// The revision to roll back to: as `status` shows it, or the number of a version of the
         /// launch template
         #[arg(long, value_name = "REVISION")]
         to: Option<String>,
     },
-    /// Look for everything that would keep a rollout from its end; changes nothing
+    /// List everything that would prevent a rollout from completing; changes nothing
     Doctor(Arguments),
     /// Serve JSON-RPC 2.0 on standard input and output
     Serve {
@@ -68,7 +75,7 @@ enum Subcommands {
         #[arg(long)]
         no_commands: bool,
     },
-    /// Serve Terraform and OpenTofu until Ctrl-C, to debug the provider; otherwise they start it by
+    /// Serve Terraform and OpenTofu until Ctrl-C, to debug the provider; normally they start it
     /// themselves
     Terraform,
     /// Print every JSON Schema: of configurations, state and events, and the OpenRPC document
@@ -110,7 +117,7 @@ pub fn run(args: impl Iterator<Item = OsString>, context: &ProcessContext) -> u8
             Subcommands::Plan { args, detailed_exitcode } => {
                 cli::plan(&args, detailed_exitcode, context).await
             }
-            Subcommands::Apply(args) => cli::apply(&args, context).await,
+            Subcommands::Apply { args, supersede } => cli::apply(&args, supersede, context).await,
             Subcommands::Status { args, follow } => match follow && cli::is_progress(&args.file) {
                 true => cli::follow(&args, context).await,
                 false => cli::status(&args, follow, context).await,
@@ -138,7 +145,7 @@ fn unless_lost(code: u8) -> u8 {
     if !has_failed() {
         return code;
     }
-    let message = "error: standard output cannot be written, so what it was to say is lost";
+    let message = "error: cannot write to standard output; the output is lost";
     print_line(&mut io::stderr(), message);
     // Nobody reads what was asked for: that is no success. Other codes say more than 1 does.
     if [0, CHANGES].contains(&code) { FAILED } else { code }

@@ -34,6 +34,7 @@ mod rolling;
 mod rollout;
 mod run;
 pub(crate) mod schedule;
+mod secrets;
 mod session;
 mod shown;
 mod start_error;

@@ -259,7 +259,7 @@ impl Providers {
         &self,
         deployment: &RollingDeploymentConfig,
     ) -> Result<Arc<dyn Fleet>, ProviderError> {
-        let message = "this build of rolling has no AWS in it";
+        let message = "this build of rolling does not include AWS";
         let target =
             if deployment.target_group.is_some() { "target_group" } else { "auto_scaling_group" };
         let error = ProviderError::invalid("open the fleet", target, message);

@@ -14,7 +14,7 @@ pub(crate) mod hooks;
 pub(crate) mod instance_refresh;
 pub mod ownership;
 pub mod planner;
+pub(crate) mod recovery;
 pub(crate) mod renewal;
-pub(crate) mod restore;
 pub(crate) mod serving;
 pub mod state;

@@ -82,7 +82,7 @@ class RollingDeploymentProvider(ResourceProvider):
         return ReadResult(id, outs, {**inputs, **drift})
 
     def delete(self, id, props):
-        """Gives up a rollout under way and removes its record. No instance is touched."""
+        """Aborts a rollout in progress and removes its record."""
         result = self.call("resource.delete", show, prior=state(id, props))
         succeed(result, "failed to delete")
 

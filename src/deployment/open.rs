@@ -115,10 +115,10 @@ impl DeleteOutcome {
         match self {
             DeleteOutcome::Gone => None,
             DeleteOutcome::TimedOut(owner) => {
-                Some(format!("{owner} is at work on {name} and does not react"))
+                Some(format!("{owner} is at work on {name} but does not respond"))
             }
             DeleteOutcome::AbortSent(owner) => {
-                Some(format!("{owner} was asked to abort and has not reacted yet"))
+                Some(format!("{owner} has a command to abort and has not responded yet"))
             }
             DeleteOutcome::Locked(message) => Some(message.clone()),
         }

@@ -14,7 +14,8 @@ use crate::document::{Diagnostic, normalised};
 pub fn upgrade(version: u64, state: &Value) -> Result<(Value, Vec<Diagnostic>), Vec<Diagnostic>> {
     if version != u64::from(VERSION) {
         let current = VERSION;
-        let message = format!("this is a state of version {version}; known is version {current}");
+        let message =
+            format!("the state has version {version}, but this program knows version {current}");
         let remedy = "use the version of rolling that wrote it, or a later one";
         return Err(vec![Diagnostic::error("", message).with_remedy(remedy)]);
     }
@@ -30,7 +31,7 @@ pub fn upgrade(version: u64, state: &Value) -> Result<(Value, Vec<Diagnostic>), 
             upgraded.insert(name.clone(), value.clone());
         } else {
             let place = format!("/{}", crate::document::step(name));
-            warnings.push(Diagnostic::warning(place, "not known any more, and left out"));
+            warnings.push(Diagnostic::warning(place, "unknown attribute; it is removed"));
         }
     }
     for name in COMPUTED {

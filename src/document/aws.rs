@@ -28,7 +28,7 @@ pub(crate) fn check(aws: &AwsProviderConfig, pointer: &str, found: &mut Vec<Diag
         }
     }
     if aws.allowed_account_ids.is_some() && aws.forbidden_account_ids.is_some() {
-        let message = "there are allowed accounts already: every other is forbidden";
+        let message = "allowed_account_ids is set: all other accounts are forbidden already";
         let place = format!("{pointer}/forbidden_account_ids");
         found.push(Diagnostic::error(place, message).with_remedy("remove one of the two"));
     }
@@ -40,8 +40,8 @@ pub(crate) fn check(aws: &AwsProviderConfig, pointer: &str, found: &mut Vec<Diag
     let place = format!("{pointer}/assume_role_with_web_identity");
     check_duration(identity.duration.as_ref(), format!("{place}/duration"), found);
     let message = match (&identity.web_identity_token, &identity.web_identity_token_file) {
-        (Some(_), Some(_)) => "there are two tokens",
-        (None, None) => "there is no token",
+        (Some(_), Some(_)) => "both web_identity_token and web_identity_token_file are set",
+        (None, None) => "neither web_identity_token nor web_identity_token_file is set",
         _ => return,
     };
     let remedy = "give one of web_identity_token and web_identity_token_file";

@@ -78,8 +78,8 @@ pub struct RollingDeploymentConfig {
     /// fail before that are replaced. Default 1.
     #[schemars(range(min = 1))]
     pub(crate) failure_threshold: Option<u32>,
-    /// What to do when the new revision fails. `rollback`: go back to the last completed revision.
-    /// `pause`: put victims back into rotation and wait for `rolling resume`, `rollback` or
+    /// What to do when the new revision fails. `rollback`: roll back to the last completed
+    /// revision. `pause`: register victims again and wait for `rolling resume`, `rollback` or
     /// `abort`. `stop`: restore what the rollout borrowed and leave the instances as they are.
     /// Default `rollback`.
     pub(crate) on_failure: Option<OnFailureName>,
@@ -112,7 +112,7 @@ pub struct RollingDeploymentConfig {
     pub(crate) suspend_processes: Option<Vec<ProcessName>>,
     /// Where and how requests are shifted. For the policies `traffic_splitting` and `blue_green`.
     pub(crate) traffic: Option<TrafficConfig>,
-    /// Conditions for the rollout to go on, besides the health of its instances. A gate that does
+    /// Conditions for the rollout to continue, besides the health of its instances. A gate that does
     /// not pass is a failure of the new revision. A rollback checks no gates.
     pub(crate) gates: Option<GatesConfig>,
     /// Commands and requests that are made at points of the rollout. Hooks act; gates only check.
@@ -228,7 +228,7 @@ pub(crate) struct TrafficStepConfig {
     pub(crate) evaluation_time: Option<DurationText>,
 }
 
-/// Conditions for the rollout to go on, besides the health of its instances.
+/// Conditions for the rollout to continue, besides the health of its instances.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = self::support::of_gates)]

@@ -167,8 +167,8 @@ fn replacement(
         (None, Some(volume)) => seconds_or(&volume.timeout, 900),
         (both, _) => {
             let message = match both {
-                Some(_) => "instances are updated in two ways",
-                None => "there is no way to update instances",
+                Some(_) => "both run_command and replace_root_volume are set",
+                None => "neither run_command nor replace_root_volume is set",
             };
             let remedy = "give exactly one of run_command and replace_root_volume";
             let place = format!("{pointer}/replacement");
@@ -191,7 +191,7 @@ fn gates(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagno
         let status = status.and_then(|status| u16::try_from(status).ok()).unwrap_or(200);
         if url.parse::<hyper::Uri>().is_err() {
             let place = format!("{pointer}/gates/http/url");
-            found.push(Diagnostic::error(place, format!("{url:?} is not an address")));
+            found.push(Diagnostic::error(place, format!("{url:?} is not a URL")));
         }
         probes.push(Probe::Http { url, status, timeout: seconds_or(&timeout, 60) });
     }
@@ -199,7 +199,7 @@ fn gates(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagno
         if run.first().is_none_or(String::is_empty) {
             let place = format!("{pointer}/gates/command/run");
             let remedy = "write for instance [\"./smoke-test\", \"--quick\"]";
-            found.push(Diagnostic::error(place, "there is no program").with_remedy(remedy));
+            found.push(Diagnostic::error(place, "the command is empty").with_remedy(remedy));
         }
         let environment = environment.into_iter().flatten();
         let environment = environment.map(|(name, value)| (name, Secret(value.0))).collect();

@@ -10,8 +10,8 @@ pub(super) fn check(config: &RollingDeploymentConfig, pointer: &str, found: &mut
         return;
     }
     if width(config).is_some_and(|width| width > WIDEST) {
-        let message = "an instance refresh has a minimum and a maximum at most 100 percent apart, \
-                       and this and max_unavailable are further";
+        let message = "the minimum and maximum healthy percentages of an instance refresh may \
+                       differ by at most 100, but max_surge plus max_unavailable is more";
         let place = format!("{pointer}/max_surge");
         found.push(Diagnostic::error(place, message).with_remedy("lower one of them"));
     }
@@ -54,7 +54,7 @@ fn check_gates(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<
     if gates.alarms.as_ref().is_some_and(|alarms| alarms.len() > MOST_ALARMS) {
         let place = format!("{pointer}/gates/alarms");
         let message = format!("an instance refresh watches at most {MOST_ALARMS} alarms");
-        let remedy = "join some of them in a composite alarm";
+        let remedy = "combine some of them in a composite alarm";
         found.push(Diagnostic::error(place, message).with_remedy(remedy));
     }
     if gates.bake_time.as_ref().is_some_and(|time| time.get() > LONGEST_WAIT) {

@@ -26,7 +26,7 @@ pub(super) fn policy(
     let batch: Vec<&str> = batch.into_iter().filter_map(is).collect();
     let bounds: Vec<&str> = bounds.into_iter().filter_map(is).collect();
     if config.policy == PolicyName::Rolling && !bounds.is_empty() && !batch.is_empty() {
-        let message = "a batch size and max_surge or max_unavailable exclude each other";
+        let message = "a batch size cannot be used together with max_surge or max_unavailable";
         for name in batch {
             let place = format!("{pointer}/{name}");
             found.push(Diagnostic::error(place, message).with_remedy("keep one of the two"));
@@ -61,8 +61,8 @@ fn within(
     // may ever move.
     if is_zero(surge) && is_zero(unavailable) {
         let name = if config.max_unavailable.is_some() { "max_unavailable" } else { "max_surge" };
-        let message = "neither may an instance be launched beside the fleet, nor may one be \
-                       missing: nothing could ever be replaced";
+        let message = "max_surge and max_unavailable are both 0: no instance could ever be \
+                       replaced";
         let remedy = "set max_surge = 1 to launch one beside the fleet, or max_unavailable = 1";
         found.push(Diagnostic::error(format!("{pointer}/{name}"), message).with_remedy(remedy));
         return None;
@@ -140,7 +140,8 @@ pub(super) fn checkpoints(
     let mut checkpoints: Vec<Checkpoint> = Vec::new();
     for (index, given) in config.checkpoints.iter().flatten().enumerate() {
         if let Some(last) = checkpoints.last().filter(|last| last.percentage >= given.percentage) {
-            let message = format!("must be above {}, the checkpoint before", last.percentage);
+            let message =
+                format!("must be greater than {}, the previous checkpoint", last.percentage);
             let place = format!("{pointer}/checkpoints/{index}/percentage");
             found.push(Diagnostic::error(place, message));
         }

@@ -31,7 +31,7 @@ pub(super) fn read(block: Option<&Value>) -> ProviderBlock {
             if name == "rolling" {
                 defaults.extend(without_aliases(written, &place, &mut read.warnings));
             } else if is_misspelt(name) {
-                let found = Diagnostic::error(place, format!("there is no provider {name:?} here"));
+                let found = Diagnostic::error(place, format!("unknown provider {name:?}"));
                 read.found.push(found.with_remedy("did you mean \"rolling\"?"));
             }
         }
@@ -69,7 +69,10 @@ fn without_aliases<'v>(
     let (aliased, defaults): (Vec<_>, Vec<_>) =
         each.into_iter().partition(|(value, _)| has_alias(value));
     warnings.extend(aliased.into_iter().map(|(value, place)| {
-        let message = format!("the configuration {} is left to Terraform", value["alias"]);
+        let message = format!(
+            "the configuration with the alias {} is ignored: only Terraform uses it",
+            value["alias"]
+        );
         Diagnostic::warning(place, message)
     }));
     defaults

@@ -112,7 +112,7 @@ impl Reader {
             let place = format!("/{}", step(key));
             let remedy = match key.as_str() {
                 "variable" | "locals" | "data" | "module" | "output" => {
-                    "a document holds literals only; let Terraform run this one".to_owned()
+                    "a document may contain only literals; use Terraform for this one".to_owned()
                 }
                 _ => nearest(key, known.into_iter().take(3)),
             };

@@ -46,7 +46,7 @@ pub(crate) fn rolled_back_to(
             None => template["version"] = Value::from(version),
         }
     } else {
-        let message = "this deployment names no launch template, whose version --to could replace";
+        let message = "--to needs a deployment with a launch template; this one has none";
         return refuse(message.into(), "write the revision into the document, and apply it");
     }
     let (config, mut spec) = deployment(&config, &resource.pointer)?;

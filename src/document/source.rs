@@ -10,7 +10,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<String, &'static str> {
         let (pairs, remaining) = bytes.as_chunks::<2>();
         let units: Vec<u16> = pairs.iter().map(|pair| read(*pair)).collect();
         let text = String::from_utf16(&units).ok().filter(|_| remaining.is_empty());
-        text.ok_or("it begins as UTF-16 and is none")
+        text.ok_or("it begins like UTF-16, but is not valid UTF-16")
     };
     match bytes {
         [0xff, 0xfe, text @ ..] => utf_16(text, u16::from_le_bytes),

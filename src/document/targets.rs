@@ -52,7 +52,7 @@ fn check_templates(config: &RollingDeploymentConfig, pointer: &str, found: &mut 
                 ));
             }
             ([_, name], false) => {
-                let message = "launch_template and image_id exclude each other";
+                let message = "launch_template and image_id cannot be used together";
                 let found_at = Diagnostic::error(format!("{place}/{name}"), message);
                 found.push(found_at.with_remedy("give exactly one of them"));
             }
@@ -86,7 +86,7 @@ fn check_simulated(fleet: &SimulatedFleetConfig, pointer: &str, found: &mut Vec<
     for (index, event) in fleet.events.iter().flatten().enumerate() {
         if event.is_empty() {
             let place = format!("{pointer}/simulated_fleet/events/{index}");
-            let remedy = "give what happens, for instance desired_capacity or reclaim";
+            let remedy = "name what happens, for instance desired_capacity or reclaim";
             found.push(Diagnostic::error(place, "nothing happens").with_remedy(remedy));
         }
         let named = [

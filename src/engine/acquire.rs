@@ -65,7 +65,7 @@ impl LeaseKeeper {
         };
         let counter = found.as_ref().map_or(0, |lease| lease.counter) + 1;
         let at = Some(self.clock.wall());
-        let mine = Lease { owner: self.owner.clone(), counter, at };
+        let mine = Lease { owner: self.owner.clone(), counter, at, waits: None };
         let renewed = match self.write(&mine, found.as_ref(), observer, look, session).await? {
             Written::Ours(renewed) => renewed,
             Written::Held(owner) => return Ok(Acquired::Held(owner)),

@@ -7,7 +7,7 @@ use super::message::with_remedy;
 use super::rolling::RollingExecutor;
 use super::session::Session;
 use super::tick::Next;
-use crate::model::event::Event;
+use crate::model::event::{Cause, Event};
 use crate::rollout::planner::{self, Step};
 
 /// The result of an action.
@@ -39,7 +39,7 @@ impl RollingExecutor {
                 }
                 if matches!(action, Action::Launch { .. }) && error.kind == ErrorKind::Transient {
                     let now = self.clock.now();
-                    self.context.state.not_launched(with_remedy(&error), false, now);
+                    self.context.state.not_launched(with_remedy(&error), Cause::Call, false, now);
                 }
                 return Err(error);
             }
@@ -78,7 +78,13 @@ impl RollingExecutor {
             return;
         }
         let message = with_remedy(error);
-        self.context.state.not_launched(message.clone(), error.kind != ErrorKind::NoCapacity, now);
+        let class = match error.kind {
+            ErrorKind::NoCapacity => Cause::Capacity,
+            ErrorKind::Denied => Cause::Call,
+            _ => Cause::Revision,
+        };
+        let is_final = class != Cause::Capacity;
+        self.context.state.not_launched(message.clone(), class, is_final, now);
         session.send(now, Event::Refused { action: action.clone(), error: message });
     }
 

@@ -32,6 +32,15 @@ impl<Q, A> Background<Q, A> {
         self.running.as_ref().map(|(about, ..)| about)
     }
 
+    /// Stops the work, and returns once nothing of it runs any more.
+    pub(super) async fn stop_and_wait(&mut self) {
+        if let Some((_, task, _)) = self.running.take() {
+            task.abort();
+            // Whether it was over by itself makes no difference.
+            let _ = task.await;
+        }
+    }
+
     /// Stops the work.
     pub(super) fn stop(&mut self) {
         if let Some((_, task, _)) = self.running.take() {
@@ -47,6 +56,7 @@ impl<Q, A: Send + 'static> Background<Q, A> {
         let slot = Slot::<A>::default();
         let (result, notify) = (Arc::clone(&slot), Arc::clone(&self.answered));
         let task = tokio::spawn(async move {
+            let _notifies = NotifiesOfPanic(Arc::clone(&notify));
             let answer = work.await;
             *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
             notify.notify_one();
@@ -54,11 +64,60 @@ impl<Q, A: Send + 'static> Background<Q, A> {
         self.running = Some((about, task, slot));
     }
 
-    /// Returns the result, if it is there. The work is over then.
-    pub(super) fn answer(&mut self) -> Option<A> {
-        let (_, _, slot) = self.running.as_ref()?;
-        let answer = slot.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+    /// Returns the result, if it is there; `Some(None)` where the work has ended without one. The
+    /// work is over then.
+    pub(super) fn answer(&mut self) -> Option<Option<A>> {
+        let (_, task, slot) = self.running.as_ref()?;
+        // In this order: what ends between the two has left its answer.
+        let has_ended = task.is_finished();
+        let answer = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if answer.is_none() && !has_ended {
+            return None;
+        }
         self.stop();
         Some(answer)
+    }
+}
+
+/// Notifies when the work panics: it has no answer then.
+struct NotifiesOfPanic(Arc<Notify>);
+
+impl Drop for NotifiesOfPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_panics_has_ended_without_an_answer() {
+        let mut background = Background::new(Arc::<Notify>::default());
+        background.begin((), async { if true { panic!("a fault") } else { 1 } });
+        background.answered.notified().await;
+        while background.running.as_ref().is_some_and(|(_, task, _)| !task.is_finished()) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(background.answer(), Some(None));
+        background.begin((), async { 2 });
+        background.answered.notified().await;
+        assert_eq!((background.answer(), background.answer()), (Some(Some(2)), None));
+    }
+
+    #[tokio::test]
+    async fn nothing_of_stopped_work_is_left() {
+        let mut background = Background::new(Arc::<Notify>::default());
+        let shared = Arc::new(());
+        let used = Arc::clone(&shared);
+        background.begin((), async move {
+            std::future::pending::<()>().await;
+            drop(used);
+        });
+        background.stop_and_wait().await;
+        assert_eq!(Arc::strong_count(&shared), 1);
     }
 }

@@ -28,7 +28,7 @@ pub struct ClockSettingError(pub(crate) String);
 
 impl fmt::Display for ClockSettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{TEST_CLOCK} is {:?}, which is no START:SPEED", self.0)
+        write!(f, "{TEST_CLOCK} is {:?}, but must have the form START:SPEED", self.0)
     }
 }
 

@@ -96,7 +96,9 @@ impl RolloutContext {
         since: Timestamp,
     ) -> Result<Vec<Activity>, ProviderError> {
         let asked = self.fleet.activities(since).await;
-        asked.inspect_err(|error| tracing::warn!(%error, "cannot read the fleet's activities"))
+        asked.inspect_err(
+            |error| tracing::warn!(%error, "cannot read the scaling activities of the fleet"),
+        )
     }
 
     /// Removes from the target what an ended rollout left there to be read. Touches nothing else.
@@ -105,8 +107,11 @@ impl RolloutContext {
     /// The error of the cloud, or that the rollout has not ended.
     pub(super) async fn forget(&self) -> Result<(), ProviderError> {
         if let Some(record) = self.record().filter(|record| !record.is_over()) {
-            let message =
-                format!("rollout {} is {}, and holds what is borrowed", record.id, record.status());
+            let message = format!(
+                "rollout {} is {}, and its record is needed to restore what is borrowed",
+                record.id,
+                record.status()
+            );
             return Err(ProviderError::invalid("remove the rollout record", "", message));
         }
         if !KEYS.iter().any(|key| self.look.record.contains_key(*key)) {
@@ -144,12 +149,32 @@ impl RolloutContext {
         planner::left_alone(&self.input(self.look.at))
     }
 
-    /// The revisions other than the wanted one that the fleet, its template or the caller shows.
+    /// Returns how many instances are missing, and why by the fleet's own activities.
+    pub(super) fn missing(&self) -> Option<(usize, Option<String>)> {
+        let live = self.look.instances.values().filter(|it| it.lifecycle.is_live()).count();
+        let missing = (self.size() as usize).saturating_sub(live);
+        let mut activities = self.state.launches.activities.iter();
+        let failed = activities.find(|activity| activity.failed);
+        (missing > 0).then(|| (missing, failed.map(|activity| activity.cause.clone())))
+    }
+
+    /// The revisions that the fleet, its template or the caller shows, without the present one: the
+    /// one that all instances run, or where they run several, the wanted one.
     pub(super) fn other_revisions(&self) -> Vec<Revision> {
-        let runs = self.look.instances.values().filter_map(|instance| instance.revision.as_ref());
-        let known = runs.chain(&self.look.template).chain(&self.caller.completed);
+        let instances = || self.look.instances.values();
+        let live = instances().filter(|instance| instance.lifecycle.is_live());
+        let run: BTreeSet<&Revision> = live.filter_map(|it| it.revision.as_ref()).collect();
+        let present = match Vec::from_iter(run).as_slice() {
+            [one] => (*one).clone(),
+            _ => self.wanted.clone(),
+        };
+        // A template says nothing of instances that are updated in place.
+        let template =
+            self.look.template.iter().filter(|_| !self.input(self.look.at).is_in_place());
+        let ran = instances().filter_map(|instance| instance.revision.as_ref());
+        let known = ran.chain(template).chain(&self.caller.completed);
         let resolved = known.map(|revision| self.target.resolve(revision));
-        let others: BTreeSet<&Revision> = resolved.filter(|it| **it != self.wanted).collect();
+        let others: BTreeSet<&Revision> = resolved.filter(|it| **it != present).collect();
         others.into_iter().cloned().collect()
     }
 
@@ -181,8 +206,7 @@ impl RolloutContext {
     pub(super) fn interrupted(&mut self, reason: &str) -> Outcome {
         let (reason, at) = (reason.to_owned(), self.clock.now());
         let ending = Ending::Interrupted;
-        self.state.direction.halt =
-            Some(Halt { reason, ending, fault: false, at_checkpoint: false, at, until: None });
+        self.state.direction.halt = Some(Halt { ending, fault: false, ..Halt::failed(reason, at) });
         Outcome::Aborted
     }
 }

@@ -32,14 +32,20 @@ impl ControlOutcome {
             }
             ControlOutcome::RanHere(_) => None,
             ControlOutcome::TimedOut(owner) => {
-                answer(format!("{owner} is at work and does not react; try again"))
+                answer(format!("{owner} is at work but does not respond; try again"))
             }
             ControlOutcome::Sent(owner) => answer(format!(
-                "the command {} is left for {owner}, which has not reacted yet; the status tells \
-                 whether it has",
+                "the command {} is recorded for {owner}, which has not responded yet; the status \
+                 shows whether it has",
                 command.name()
             )),
         }
+    }
+
+    /// Returns why nothing is known of the command, if an engine is at work and did not react.
+    pub fn unanswered(&self, command: Command) -> Option<String> {
+        let answer = self.answer(command).map(|answer| answer.message);
+        answer.filter(|_| matches!(self, ControlOutcome::TimedOut(_) | ControlOutcome::Sent(_)))
     }
 
     /// Whether the command did what the caller asked for.

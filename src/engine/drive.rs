@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use rolling_provider::{ProviderError, Timestamp};
+use rolling_provider::{Action, ProviderError, Timestamp};
 
 use super::act::Acted;
 use super::caller::{SOON, STOP_WITHIN, Stop};
@@ -18,7 +18,7 @@ use super::tick::{Done, Go, Next, Obstacles, Then, Tick};
 use crate::model::event::{Event, Outcome};
 use crate::record::Ending;
 use crate::rollout::begun;
-use crate::rollout::planner::{Plan, Verdict, due};
+use crate::rollout::planner::{self, Plan, Verdict, due, waits_of};
 
 /// Whether to look before the next tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,13 @@ impl RollingExecutor {
         }
         match self.renew_lease(session).await {
             LeaseCheck::Ours => {}
-            LeaseCheck::Doubtful => return ControlFlow::Continue(Look::No),
+            LeaseCheck::Doubtful => {
+                if !self.lease.is_believed() {
+                    // Another engine may be at work, and run the same hook.
+                    self.stop_hook();
+                }
+                return ControlFlow::Continue(Look::No);
+            }
             LeaseCheck::Lost(outcome) => return ControlFlow::Break(outcome),
         }
         let now = self.clock.now();
@@ -81,6 +87,7 @@ impl RollingExecutor {
                 return ControlFlow::Continue(Look::No);
             }
         }
+        self.lease.waits_for(waits_of(&self.input(now), &plan));
         shown.waits(&plan, now, session);
         if self.ask_gates(&plan, session) {
             return ControlFlow::Continue(Look::No);
@@ -107,9 +114,8 @@ impl RollingExecutor {
             (Then::GiveUp, Done::Failed(action, _), Some(error)) => {
                 self.refused(action, &error, session);
             }
-            (Then::Retry(pause), Done::Failed(action, _), Some(error)) => {
+            (Then::Retry(pause), Done::Failed(..), Some(error)) => {
                 let error = error.to_string();
-                self.context.state.failures.call = Some((action, error.clone()));
                 session.send(self.clock.now(), Event::Retrying { error });
                 self.pause(pause, session).await;
             }
@@ -145,13 +151,16 @@ impl RollingExecutor {
     pub(super) fn turn(&mut self, next: Next, session: &mut Session<'_>) {
         match next {
             Next::Halt(halt) => self.halt(halt, session),
-            Next::RollBack { reason, asked } => self.start_rollback(reason, asked, session),
+            Next::RollBack { reason, cause, asked } => {
+                self.start_rollback(reason, cause, asked, session);
+            }
             Next::Resume => self.resume(),
             Next::Act | Next::Converged | Next::Halted => {}
         }
     }
 
-    /// Carries out the actions of a plan made at `planned`, until one fails or cannot be next.
+    /// Carries out the actions of a plan made at `planned`, until one cannot be next. Of those that
+    /// follow a failed one, only those that do not depend on it. Returns the first failure.
     async fn act_all(
         &mut self,
         plan: &mut Plan,
@@ -160,7 +169,9 @@ impl RollingExecutor {
         session: &mut Session<'_>,
     ) -> (Done, Option<ProviderError>) {
         tick.planned(plan.actions.iter().map(|step| step.action.clone()).collect());
-        let mut done = Done::Nothing;
+        let actions = || plan.actions.iter().map(|step| &step.action);
+        self.context.state.failures.calls.retain(|(failing, _)| actions().any(|it| it == failing));
+        let (mut done, mut failed) = (Done::Nothing, None::<(Action, ProviderError)>);
         for (index, step) in std::mem::take(&mut plan.actions).into_iter().enumerate() {
             let obstacles = Obstacles {
                 stopped: session.urgency() == Stop::Now || !self.lease.is_believed(),
@@ -173,6 +184,9 @@ impl RollingExecutor {
                 Go::No => break,
                 Go::Again => return (Done::Changed, None),
             }
+            if failed.is_some() && !planner::may_act_beside(&self.input(self.clock.now()), &step) {
+                continue;
+            }
             let action = step.action.clone();
             match self.act(step, session).await {
                 Ok(acted) => {
@@ -182,10 +196,16 @@ impl RollingExecutor {
                         break;
                     }
                 }
-                Err(error) => return (Done::Failed(action, error.kind), Some(error)),
+                Err(error) => {
+                    self.context.state.call_failed(&action, error.to_string());
+                    failed.get_or_insert((action, error));
+                }
             }
         }
-        (done, None)
+        match failed {
+            Some((action, error)) => (Done::Failed(action, error.kind), Some(error)),
+            None => (done, None),
+        }
     }
 
     /// Plans once more by the same look, and waits where that only waits: the actions are accepted

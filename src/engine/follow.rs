@@ -36,7 +36,7 @@ impl InstanceRefreshExecutor {
         let id = match self.found().next() {
             Next::Nothing => {
                 let to = self.context.wanted.clone();
-                let message = |left| format!("there is nothing to replace for {to}, and {left}");
+                let message = |left| format!("no instance has to be replaced for {to}, but {left}");
                 return self.conclude_served(message, Shown::default(), session).await;
             }
             Next::Foreign(found) => {
@@ -98,8 +98,8 @@ impl InstanceRefreshExecutor {
         let mut doubtful = false;
         loop {
             if session.heed() != Stop::No {
-                let message = "nobody knows whether an instance refresh was started: the next run \
-                             finds it if so";
+                let message = "it is unknown whether an instance refresh was started; if so, the \
+                               next run finds it";
                 let message = if doubtful { message } else { NOTHING_DONE };
                 return Err(self.context.interrupted(message));
             }
@@ -207,7 +207,7 @@ impl InstanceRefreshExecutor {
         let mut shown = Shown::default();
         loop {
             if session.heed() != Stop::No {
-                let reason = format!("instance refresh {id} goes on, and is not followed any more");
+                let reason = format!("instance refresh {id} continues without this program");
                 return self.context.interrupted(&reason);
             }
             let (found, fleet_changed) = match self.look_at_both(id, session).await {
@@ -217,12 +217,12 @@ impl InstanceRefreshExecutor {
                     continue;
                 }
                 Ok(None) => {
-                    return self.context.fail(format!("instance refresh {id} does not show"));
+                    return self.context.fail(format!("instance refresh {id} is not listed"));
                 }
                 Err(error) => {
                     return self
                         .context
-                        .fail(format!("cannot see instance refresh {id} any more: {error}"));
+                        .fail(format!("instance refresh {id} can no longer be read: {error}"));
                 }
             };
             let now = clock.now();

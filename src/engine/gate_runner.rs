@@ -42,7 +42,9 @@ impl GateRunner {
 
     /// Returns the answers, if they are there. The question is over then.
     pub(super) fn answers(&mut self) -> Option<Vec<GateResult>> {
-        self.questions.answer()
+        let nothing =
+            || vec![GateResult { gate: "gates".into(), message: Err(GateFailure::NoAnswer) }];
+        self.questions.answer().map(|answers| answers.unwrap_or_else(nothing))
     }
 
     /// Stops asking.
@@ -96,7 +98,7 @@ async fn read_alarms(
 fn judge(alarms: Vec<Alarm>) -> Result<String, GateFailure> {
     let raised: Vec<Alarm> = alarms.into_iter().filter(|alarm| alarm.raised).collect();
     if raised.is_empty() {
-        Ok("none is raised".into())
+        Ok("none is in ALARM".into())
     } else {
         Err(GateFailure::AlarmsRaised(raised))
     }

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rolling_provider::{Clock, Fleet, InstanceId};
 use tokio::sync::Notify;
@@ -17,15 +16,21 @@ use crate::model::spec::{Hook, HookCall};
 use crate::rollout::gate_failure::{AddressFailure, GateFailure};
 use crate::rollout::state::HookRun;
 
-/// How long reading the addresses may take.
-const ADDRESSES_WITHIN: Duration = Duration::from_secs(60);
-
 /// Runs one hook at a time.
 pub(super) struct HookRunner {
     fleet: Arc<dyn Fleet>,
     clock: Arc<dyn Clock>,
     driver: Option<Arc<dyn HookDriver>>,
-    hooks: Background<HookRun, Result<String, GateFailure>>,
+    hooks: Background<HookRun, HookEnd>,
+}
+
+/// How a hook has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HookEnd {
+    /// What its last try came to.
+    pub(super) result: Result<String, GateFailure>,
+    /// What it had to do without.
+    pub(super) warning: Option<String>,
 }
 
 /// What every try of a hook needs.
@@ -72,8 +77,14 @@ impl HookRunner {
     }
 
     /// Returns how the hook has ended, if it has.
-    pub(super) fn result(&mut self) -> Option<Result<String, GateFailure>> {
-        self.hooks.answer()
+    pub(super) fn end(&mut self) -> Option<HookEnd> {
+        let answer = self.hooks.answer()?;
+        Some(answer.unwrap_or(HookEnd { result: Err(GateFailure::NoAnswer), warning: None }))
+    }
+
+    /// Ends the hook under way, and returns once it no longer runs.
+    pub(super) async fn stop_and_wait(&mut self) {
+        self.hooks.stop_and_wait().await;
     }
 
     /// Ends the hook under way.
@@ -83,13 +94,16 @@ impl HookRunner {
 }
 
 impl Tries {
-    /// Tries until one try succeeds, or there are no more.
-    async fn all(
-        &self,
-        mut message: HookMessage,
-        zones: Vec<(InstanceId, String)>,
-    ) -> Result<String, GateFailure> {
-        message.instances = self.instances(zones).await?;
+    /// Looks the instances up, and tries until one try succeeds, or there are no more.
+    ///
+    /// A hook acts whether the cloud says where its instances are or not.
+    async fn all(&self, message: HookMessage, zones: Vec<(InstanceId, String)>) -> HookEnd {
+        let (instances, warning) = self.instances(zones).await;
+        let result = self.tries(HookMessage { instances, ..message }).await;
+        HookEnd { result, warning }
+    }
+
+    async fn tries(&self, mut message: HookMessage) -> Result<String, GateFailure> {
         let mut retry = Retry::new(0.0).since(self.clock.now());
         loop {
             message.attempt += 1;
@@ -104,21 +118,26 @@ impl Tries {
         }
     }
 
-    /// Returns the instances with their addresses.
+    /// Returns the instances with their addresses, and a warning where these are not known.
     async fn instances(
         &self,
         zones: Vec<(InstanceId, String)>,
-    ) -> Result<Vec<HookInstance>, GateFailure> {
+    ) -> (Vec<HookInstance>, Option<String>) {
         let ids: BTreeSet<InstanceId> = zones.iter().map(|(id, _)| id.clone()).collect();
-        let mut addresses = match ids.is_empty() {
-            true => BTreeMap::new(),
-            false => self.addresses(&ids).await?,
+        let (mut addresses, warning) = match ids.is_empty() {
+            true => (BTreeMap::new(), None),
+            false => match self.addresses(&ids).await {
+                Ok(addresses) => (addresses, None),
+                Err(why) => {
+                    (BTreeMap::new(), Some(format!("{why}; it is run without private addresses")))
+                }
+            },
         };
         let instance = |(id, zone)| {
             let private_address = addresses.remove(&id);
             HookInstance { id, private_address, zone }
         };
-        Ok(zones.into_iter().map(instance).collect())
+        (zones.into_iter().map(instance).collect(), warning)
     }
 
     async fn addresses(
@@ -131,7 +150,7 @@ impl Tries {
                 Ok(addresses) => return Ok(addresses),
                 Err(error) => error,
             };
-            let pause = retry.failed(self.clock.now(), ADDRESSES_WITHIN);
+            let pause = retry.failed(self.clock.now(), Hook::ADDRESSES_WITHIN);
             let Some(pause) = pause.filter(|_| error.is_retryable()) else {
                 return Err(GateFailure::AddressesUnreadable(error));
             };

@@ -189,7 +189,7 @@ pub(super) fn instance_refreshes(
     fleet: &dyn Fleet,
 ) -> Result<&dyn InstanceRefreshes, ProviderError> {
     fleet.instance_refreshes().ok_or_else(|| {
-        let message = "this fleet does not roll by itself";
+        let message = "this fleet does not support instance refreshes";
         let error = ProviderError::invalid("open the fleet", "engine", message);
         error.with_remedy("roll with engine rolling")
     })

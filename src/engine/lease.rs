@@ -151,7 +151,7 @@ impl RollingExecutor {
     /// is all that remembers what is borrowed.
     async fn make_record_again(&mut self, session: &mut Session<'_>) {
         let record = self.context.state.record.as_ref().map(|record| record.tags());
-        let warning = "somebody has deleted the rollout record: it is made again from memory";
+        let warning = "somebody has deleted the rollout record; it is written again";
         session.send(self.clock.now(), Event::Warned { warning: warning.into() });
         self.lease.write_again(&self.context.look.record, record.unwrap_or_default()).await;
     }
@@ -162,7 +162,7 @@ impl RollingExecutor {
         let old = View::new(&self.input(self.context.look.at)).candidates().next().is_some();
         let overtaken = self.lease.stood_still() && old;
         if overtaken {
-            self.context.fail("somebody else has rolled the fleet since".to_owned());
+            self.context.fail("another engine has rolled the fleet in the meantime".to_owned());
         }
         overtaken
     }
@@ -183,7 +183,7 @@ impl RollingExecutor {
     /// Removes a lease again under which nothing was done.
     pub(super) async fn release(&mut self) {
         self.lease.release().await;
-        self.context.fail("somebody else was faster".to_owned());
+        self.context.fail("another engine took the lease first".to_owned());
     }
 
     /// Ends the run now; the record keeps what is left to restore.
@@ -194,6 +194,6 @@ impl RollingExecutor {
     }
 
     pub(super) fn lost_sight(&mut self, error: &rolling_provider::ProviderError) -> Outcome {
-        self.give_up(format!("cannot see the fleet any more: {error}"))
+        self.give_up(format!("the fleet can no longer be read: {error}"))
     }
 }

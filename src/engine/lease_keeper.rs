@@ -9,8 +9,9 @@ use rolling_provider::{Action, Clock, Effect, Fleet, Observation, ProviderError,
 use super::caller::{Caller, SOON};
 use super::clock::moment;
 use super::retry::Retry;
+use crate::model::wait::Wait;
 use crate::record::LEASE;
-use crate::record::lease::{Lease, RENEW};
+use crate::record::lease::{Lease, LeaseWait, RENEW};
 use crate::rollout::ownership::{LATE, Moment, Ownership, Standing};
 
 /// The pause between two tries to remove the lease.
@@ -34,6 +35,8 @@ pub(super) struct LeaseKeeper {
     first: Option<Lease>,
     /// The renewals that fail.
     renewals: Retry,
+    /// What the engine waits for, which the next renewal shows to others.
+    waits: Option<Vec<Wait>>,
 }
 
 impl LeaseKeeper {
@@ -43,6 +46,7 @@ impl LeaseKeeper {
             own: Ownership::new(&caller.owner, fleet.guards_record()),
             first: None,
             renewals: Retry::new(caller.jitter),
+            waits: None,
             owner: caller.owner.clone(),
             is_gone: caller.is_gone,
             jitter: caller.jitter,
@@ -122,6 +126,11 @@ impl LeaseKeeper {
         }
     }
 
+    /// Notes what the engine waits for.
+    pub(super) fn waits_for(&mut self, waits: Vec<Wait>) {
+        self.waits = Some(waits);
+    }
+
     /// Raises the lease's counter when that is due; `shown` is the record that the last look
     /// showed.
     ///
@@ -132,6 +141,8 @@ impl LeaseKeeper {
         if self.renewal_due(began.now).is_zero()
             && let Some(next) = self.own.next_lease(shown, began.wall)
         {
+            let waits = self.waits.as_ref().map(|waits| LeaseWait::of(waits, began.now));
+            let next = Lease { waits, ..next };
             self.fleet.act(&Action::WriteRecord { tags: next.tags() }).await?;
             self.own.renew(next, began);
         }
@@ -191,6 +202,7 @@ impl LeaseKeeper {
         self.delete_tags([LEASE]).await;
         self.own = Ownership::new(&self.owner, self.guards());
         (self.first, self.renewals) = (None, Retry::new(self.jitter));
+        self.waits = None;
     }
 
     /// Removes tags from the target, if the lease is ours. If that fails, the lease is no longer

@@ -59,7 +59,9 @@ async fn retry_until_seen<T, F: Future<Output = Result<T, ProviderError>>>(
             let pause = retry.failed(clock.now(), unseen_for);
             if retry.failures() == 1 && pause.is_some() {
                 let limit = humantime::format_duration(unseen_for);
-                tell(&format!("{error}: it may have been made a moment ago, waiting for {limit}"));
+                tell(&format!(
+                    "{error}: it may have been created just now; waiting for up to {limit}"
+                ));
             }
             pause
         } else {

@@ -16,6 +16,9 @@ use crate::rollout::gate_failure::{AddressFailure, GateFailure};
 /// How long one answer to a request may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
+/// How much time the last try has at least.
+const LAST_TRY: Duration = Duration::from_secs(1);
+
 /// What a command finds in its environment.
 #[derive(Clone, Debug)]
 pub(crate) struct Context {
@@ -68,10 +71,12 @@ async fn ask(
         // The last try is cut short, and says less than the one before.
         let failure = if left < ANSWER_WITHIN { before.unwrap_or(failure) } else { failure };
         before = Some(failure.clone());
-        let Some(pause) = retry.failed(clock.now(), timeout) else {
+        let pause = retry.failed(clock.now(), timeout);
+        let left = limit.since(clock.now());
+        let Some(pause) = pause.and_then(|pause| before_next_try(pause, left)) else {
             return Err(GateFailure::Address { failure, timeout });
         };
-        clock.sleep(pause.min(limit.since(clock.now()))).await;
+        clock.sleep(pause).await;
     }
 }
 
@@ -105,9 +110,29 @@ async fn run_until(
         }
         let pause = retry.failed(clock.now(), timeout);
         let left = limit.since(clock.now());
-        let Some(pause) = pause.filter(|pause| *pause < left) else {
+        let Some(pause) = pause.and_then(|pause| before_next_try(pause, left)) else {
             return Err(GateFailure::each_time(last, retry.failures()));
         };
         clock.sleep(pause).await;
+    }
+}
+
+/// Returns how long to wait before the next try, where `pause` is due and this much time is `left`:
+/// shorter before the last try, which still has a moment. `None` where there is none for another.
+fn before_next_try(pause: Duration, left: Duration) -> Option<Duration> {
+    let most = left.checked_sub(LAST_TRY).filter(|most| !most.is_zero())?;
+    Some(pause.min(most))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_before_the_last_try_leaves_it_a_moment() {
+        let seconds = Duration::from_secs;
+        assert_eq!(before_next_try(seconds(2), seconds(60)), Some(seconds(2)));
+        assert_eq!(before_next_try(seconds(10), seconds(6)), Some(seconds(5)));
+        assert_eq!(before_next_try(seconds(10), seconds(1)), None);
     }
 }

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
+use super::secrets::{Secrets, Tail};
 use crate::model::spec::Secret;
 use crate::rollout::gate_failure::GateFailure;
 
@@ -59,12 +60,15 @@ pub(super) async fn execute(
             why: error.to_string(),
         })?;
     let _group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
-    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let secrets = Secrets::of(environment);
+    let (mut out, mut err) = (Tail::default(), Tail::default());
     let ended = {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let stdin = child.stdin.take();
         let talking = async {
-            let (out, err) = (keep_end(stdout, &mut out), keep_end(stderr, &mut err));
+            let longest = LONGEST_OUTPUT + secrets.longest();
+            let (out, err) =
+                (keep_end(stdout, longest, &mut out), keep_end(stderr, longest, &mut err));
             tokio::join!(give(stdin, input), out, err)
         };
         end(&mut child, talking, clock.sleep(timeout)).await
@@ -74,8 +78,8 @@ pub(super) async fn execute(
         program: program.clone(),
         why: error.to_string(),
     })?;
-    let printed = [out, err].concat();
-    let printed = without(environment, &String::from_utf8_lossy(&printed));
+    let printed = [secrets.hidden(&out), secrets.hidden(&err)].concat();
+    let printed = String::from_utf8_lossy(&printed);
     let printed: Vec<char> = printed.trim().chars().collect();
     let output: String = printed[printed.len().saturating_sub(OUTPUT_CHARS)..].iter().collect();
     let how = match ended.code() {
@@ -84,13 +88,6 @@ pub(super) async fn execute(
     };
     let message = if output.is_empty() { how } else { format!("{how}: {output}") };
     if ended.success() { Ok(message) } else { Err(GateFailure::Unsuccessful(message)) }
-}
-
-/// Returns a command's output without its secrets. Keeps those shorter than four letters: they are
-/// too much like anything else.
-fn without(secrets: &BTreeMap<String, Secret>, printed: &str) -> String {
-    let secrets = secrets.values().map(|secret| secret.0.trim()).filter(|text| text.len() > 3);
-    secrets.fold(printed.to_owned(), |output, secret| output.replace(secret, "(sensitive)"))
 }
 
 /// Waits until a command has ended, while `reading` reads its output. Returns `None` if it does not
@@ -127,15 +124,16 @@ async fn give(to: Option<impl AsyncWrite + Unpin>, input: &[u8]) {
     let _ = to.shutdown().await;
 }
 
-/// Reads to the end, and keeps the part that may be reported.
-async fn keep_end(from: Option<impl AsyncRead + Unpin>, tail: &mut Vec<u8>) {
+/// Reads to the end, and keeps the last bytes, `longest` at most.
+async fn keep_end(from: Option<impl AsyncRead + Unpin>, longest: usize, tail: &mut Tail) {
     let Some(mut from) = from else { return };
     let mut some = [0; 8192];
     // Output that cannot be read counts as not printed.
     while let Ok(count @ 1..) = from.read(&mut some).await {
-        tail.extend_from_slice(&some[..count]);
-        let excess = tail.len().saturating_sub(LONGEST_OUTPUT);
-        tail.drain(..excess);
+        tail.bytes.extend_from_slice(&some[..count]);
+        let excess = tail.bytes.len().saturating_sub(longest);
+        tail.is_cut |= excess > 0;
+        tail.bytes.drain(..excess);
     }
 }
 
@@ -153,14 +151,15 @@ impl Drop for Group {
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST_OUTPUT, keep_end};
+    use super::{LONGEST_OUTPUT, Tail, keep_end};
 
     #[tokio::test]
     async fn of_much_that_is_printed_the_end_is_kept_and_no_more() {
         let printed = [vec![b'x'; 10_000_000], b"the end".to_vec()].concat();
-        let mut tail = Vec::new();
-        keep_end(Some(&printed[..]), &mut tail).await;
-        assert!(tail.ends_with(b"xthe end"));
-        assert!(tail.len() == LONGEST_OUTPUT && tail.capacity() < 50_000, "{}", tail.capacity());
+        let mut tail = Tail::default();
+        keep_end(Some(&printed[..]), LONGEST_OUTPUT, &mut tail).await;
+        let Tail { bytes, is_cut } = tail;
+        assert!(bytes.ends_with(b"xthe end") && is_cut);
+        assert!(bytes.len() == LONGEST_OUTPUT && bytes.capacity() < 50_000, "{}", bytes.capacity());
     }
 }

@@ -43,10 +43,12 @@ impl RolloutContext {
     ) -> Report {
         let state = &self.state;
         let reason = state.direction.halt.as_ref().map(|halt| halt.reason.clone());
+        let cause = state.direction.halt.as_ref().map(|halt| halt.cause);
         let open = u32::from(state.batch.open);
         Report {
             outcome,
             reason: reason.or(state.direction.rolls_back.clone()),
+            cause: cause.unwrap_or(state.direction.cause),
             target: self.target.name.clone(),
             to: self.wanted.clone(),
             completed,
@@ -75,7 +77,9 @@ impl RolloutContext {
         let mut borrowed = Vec::new();
         let look = &self.look;
         if self.state.surge() > 0 {
-            borrowed.push(format!("{} instances of surge", self.state.surge()));
+            let surge = self.state.surge();
+            let plural = if surge == 1 { "" } else { "s" };
+            borrowed.push(format!("{surge} instance{plural} of surge"));
         }
         let max = self.state.max(look);
         if let Some(found) = record.max_before(max).filter(|found| *found != max) {
@@ -108,10 +112,11 @@ impl RolloutContext {
             .filter(|(_, groups)| groups.keys().any(primary));
         let out: Vec<String> = out.map(|(id, _)| id.to_string()).collect();
         if !out.is_empty() {
-            borrowed.push(format!("out of the load balancer: {}", out.join(", ")));
+            borrowed.push(format!("deregistered from the load balancer: {}", out.join(", ")));
         }
         let refused = self.state.failures.refused.iter();
-        borrowed.extend(refused.map(|(action, why)| format!("could not {action}: {why}")));
+        let named = |action| self.input(self.look.at).named(action);
+        borrowed.extend(refused.map(|(action, why)| format!("could not {}: {why}", named(action))));
         borrowed
     }
 }

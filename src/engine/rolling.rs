@@ -23,7 +23,7 @@ use crate::record::{Phase, RecordError};
 use crate::rollout::conditions;
 use crate::rollout::control::{Answer, no_op};
 use crate::rollout::planner::{self, Condemned, Input, Plan, Preflight, View};
-use crate::rollout::restore::Known;
+use crate::rollout::recovery::Known;
 use crate::rollout::state::Halt;
 
 /// See the module.
@@ -71,15 +71,19 @@ impl RollingExecutor {
         };
         executor.restore_from_last_look().map_err(|why| {
             ProviderError::invalid("read the rollout record", "", why.to_string()).with_remedy(
-                "finish the rollout with the version of rolling that began it, or remove the \
-                 tags that start with rolling: once nothing is borrowed any more",
+                "finish the rollout with the version of rolling that began it; or, if nothing is \
+                 borrowed any more, remove the tags that start with rolling:",
             )
         })?;
-        if View::new(&executor.input(executor.context.look.at)).missing > 0 {
-            // The fleet itself knows why an instance is missing.
-            executor.context.ask_for_activities().await;
-        }
+        executor.ask_why_missing().await;
         Ok(executor)
+    }
+
+    /// Asks the fleet, which itself knows why an instance is missing.
+    async fn ask_why_missing(&mut self) {
+        if View::new(&self.input(self.context.look.at)).missing > 0 {
+            self.context.ask_why_missing().await;
+        }
     }
 
     /// Starts over from `look`.
@@ -162,7 +166,7 @@ impl RollingExecutor {
             tracing::error!(message, plan = objection.planned, "a plan breaks a promise");
             if objection.is_first {
                 let warning =
-                    format!("nothing is done for now, by the rollout's own check: {message}");
+                    format!("no action now: the planned actions fail the safety check: {message}");
                 session.send(now, Event::Warned { warning });
             }
         }
@@ -184,7 +188,9 @@ impl RolloutExecutor for RollingExecutor {
     async fn look_again(&mut self) -> Result<(), ProviderError> {
         let look = self.context.look_with_retries().await?;
         self.restore_from_record(look)
-            .map_err(|why| ProviderError::invalid("read the record", "", why.to_string()))
+            .map_err(|why| ProviderError::invalid("read the record", "", why.to_string()))?;
+        self.ask_why_missing().await;
+        Ok(())
     }
 
     async fn may_begin(&self) -> Result<(), ProviderError> {
@@ -229,6 +235,13 @@ impl RolloutExecutor for RollingExecutor {
     }
 
     fn waits(&self) -> Vec<Wait> {
+        let wall = self.clock.wall();
+        if let Some(lease) = self.context.lease().filter(|lease| lease.is_recent(wall))
+            && let Some(waits) = &lease.waits
+        {
+            let age = wall.since(lease.at.unwrap_or(wall));
+            return waits.iter().map(|wait| wait.at(self.context.look.at, age)).collect();
+        }
         let record = self.context.record();
         let is_rolling = record
             .is_some_and(|record| !record.is_over() && !matches!(record.phase, Phase::Halted(_)));

@@ -162,11 +162,16 @@ impl Rollout {
         self.executor.under_way()
     }
 
-    /// What the rollout under way waits for, as far as a look from outside shows it; none where none
-    /// is under way. Soaks and drains of which only the engine at work knows the beginning count
-    /// from this look.
+    /// What the rollout under way waits for: what the engine at work has written with its lease, or
+    /// with no engine at work, what the next one would wait for. None where no rollout is under way.
     pub fn waits(&self) -> Vec<Wait> {
         self.executor.waits()
+    }
+
+    /// Whether an engine is at work, as far as its lease shows it.
+    pub fn is_at_work(&self) -> bool {
+        let wall = self.clock().wall();
+        self.lease().is_some_and(|lease| lease.is_recent(wall))
     }
 
     /// Whether the rollout is paused, so that another run without a command changes nothing.
@@ -225,6 +230,11 @@ impl Rollout {
     /// to which a rollback could go.
     pub fn other_revisions(&self) -> Vec<Revision> {
         self.context().other_revisions()
+    }
+
+    /// Returns how many instances are missing, and why by the fleet's own activities.
+    pub fn missing(&self) -> Option<(usize, Option<String>)> {
+        self.context().missing()
     }
 
     /// The size the fleet is meant to have, without surge of ours.

@@ -7,10 +7,10 @@ use super::command_sender::CommandSender;
 use super::executor::RolloutExecutor;
 use super::rolling::RollingExecutor;
 use super::session::Session;
-use crate::model::event::{Event, Outcome, Report};
+use crate::model::event::{Cause, Event, Outcome, Report};
 use crate::record::{Ending, LEASE};
 use crate::rollout::planner::Verdict;
-use crate::rollout::restore::retarget;
+use crate::rollout::recovery::retarget;
 use crate::rollout::state::Halt;
 
 impl RollingExecutor {
@@ -41,7 +41,7 @@ impl RollingExecutor {
             let why = record.reason.clone().unwrap_or_else(|| "paused".into());
             let (ending, fault, at) = (Ending::Paused, record.fault, self.clock.now());
             self.context.state.direction.halt =
-                Some(Halt { reason: why, ending, fault, at_checkpoint: false, at, until: None });
+                Some(Halt { ending, fault, ..Halt::failed(why, at) });
             return Outcome::Paused;
         }
         // With nothing to do there is no need for a lease.
@@ -71,6 +71,8 @@ impl RollingExecutor {
             Ok(()) => self.drive(session).await,
             Err(error) => self.context.fail(error.to_string()),
         };
+        // Whoever has the lease next may run the same hook.
+        self.hook_runner.stop_and_wait().await;
         let urgency = session.urgency();
         self.release_lease(outcome, urgency).await;
         outcome
@@ -85,7 +87,7 @@ impl RollingExecutor {
             None => {
                 let (reason, ending) = ("asked to stop".to_owned(), Ending::Interrupted);
                 self.halt(
-                    Halt { reason, ending, fault: false, at_checkpoint: false, at, until },
+                    Halt { ending, fault: false, until, ..Halt::failed(reason, at) },
                     session,
                 );
             }
@@ -95,6 +97,7 @@ impl RollingExecutor {
     pub(super) fn start_rollback(
         &mut self,
         reason: String,
+        cause: Option<Cause>,
         asked: bool,
         session: &mut Session<'_>,
     ) {
@@ -109,6 +112,7 @@ impl RollingExecutor {
         }
         let now = self.clock.now();
         self.context.state.start_rollback(&self.context.target, reason, now);
+        self.context.state.direction.cause = cause;
     }
 
     /// Continues in the same direction: back, if the rollout was rolling back.
@@ -120,7 +124,7 @@ impl RollingExecutor {
             if let Some(completed) = completed {
                 retarget(&mut self.context.spec, &mut self.context.target, completed);
             }
-            let reason = reason.unwrap_or_else(|| "it was rolling back".into());
+            let reason = reason.unwrap_or_else(|| "the rollout was rolling back".into());
             self.context.state.start_rollback(&self.context.target, reason, self.clock.now());
         }
     }

@@ -33,15 +33,15 @@ impl From<RecordError> for StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::FleetUnseen(error) => write!(f, "cannot see the fleet: {error}"),
-            StartError::GroupUnseen(error) => write!(f, "cannot see the group: {error}"),
+            StartError::FleetUnseen(error) => write!(f, "cannot read the fleet: {error}"),
+            StartError::GroupUnseen(error) => write!(f, "cannot read the group: {error}"),
             StartError::LeaseNotWritten(error) => {
                 write!(f, "cannot write the lease: {}", with_remedy(error))
             }
             StartError::RecordUnreadable(error) => error.fmt(f),
             StartError::RoutingChanged(error) => f.write_str(&with_remedy(error)),
             StartError::RevisionNotMade(wanted, error) => {
-                write!(f, "cannot make {wanted}: {}", with_remedy(error))
+                write!(f, "cannot create {wanted}: {}", with_remedy(error))
             }
         }
     }

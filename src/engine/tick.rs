@@ -7,6 +7,7 @@ use rolling_provider::{Action, ErrorKind, Timestamp};
 use super::caller::{RETRY_BUDGET, STOP_WITHIN};
 use super::retry::Retry;
 use super::schedule::Schedule;
+use crate::model::event::Cause;
 use crate::rollout::planner::Verdict;
 use crate::rollout::state::{Halt, LOOKS_LAG};
 
@@ -26,7 +27,7 @@ pub(super) enum Next {
     /// Plan again, to restore what is borrowed.
     Halt(Halt),
     /// Plan again, with the completed revision as the target.
-    RollBack { reason: String, asked: bool },
+    RollBack { reason: String, cause: Option<Cause>, asked: bool },
     /// Plan again, forward: a command resumes a halting rollout.
     Resume,
 }
@@ -38,7 +39,7 @@ impl From<Verdict> for Next {
             Verdict::Converged => Next::Converged,
             Verdict::Halted => Next::Halted,
             Verdict::Halt(halt) => Next::Halt(halt),
-            Verdict::RollBack { reason, asked } => Next::RollBack { reason, asked },
+            Verdict::RollBack { reason, cause, asked } => Next::RollBack { reason, cause, asked },
             Verdict::Resume => Next::Resume,
         }
     }
@@ -181,7 +182,7 @@ impl Tick {
         let (_, retry) = self.failing.get_or_insert_with(|| (action.clone(), Retry::new(jitter)));
         let budget = match (stopping, kind) {
             (true, _) => STOP_WITHIN,
-            (false, ErrorKind::Refused | ErrorKind::Invalid) => LOOKS_LAG,
+            (false, ErrorKind::Denied | ErrorKind::Refused | ErrorKind::Invalid) => LOOKS_LAG,
             (false, _) => RETRY_BUDGET,
         };
         match retry.failed(now, budget) {

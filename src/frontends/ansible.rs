@@ -3,10 +3,10 @@
 //! Ansible runs a binary module as `rolling FILE` and shows its answer. The exit code is 1 when
 //! `failed` is true. Check mode changes nothing. Nothing else reaches standard output.
 
-pub(crate) mod answer;
 pub mod arguments;
 mod coerce;
 mod literal;
+pub(crate) mod return_values;
 mod stop;
 
 use std::io;
@@ -17,8 +17,8 @@ use rolling_provider::ProviderError;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
-use self::answer::Answer;
 use self::arguments::{PROVIDER, Task};
+use self::return_values::Answer;
 use crate::deployment::resource_state;
 use crate::document::Diagnostic;
 use crate::engine::{Caller, ControlOutcome, Rollout, Stop, UNSEEN_FOR};
@@ -64,7 +64,7 @@ async fn carry_out(task: &Task, context: &ProcessContext) -> Result<Answer, Vec<
         None if task.mode.check => Ok(check(&rollout)),
         None => Ok(roll(rollout, stop).await),
         Some(command) => {
-            let before = answer::shown(&rollout.instances());
+            let before = return_values::shown(&rollout.instances());
             rollout.allow(command).map_err(|error| place(&error))?;
             let mut answer = match rollout.idle(command) {
                 Some(answer) if task.mode.check => {
@@ -85,7 +85,7 @@ async fn carry_out(task: &Task, context: &ProcessContext) -> Result<Answer, Vec<
             if answer.facts.is_null() {
                 answer.facts = resource_state::current(&json!({}), &rollout);
             }
-            answer.diff = Some((before, answer::shown(&rollout.instances())));
+            answer.diff = Some((before, return_values::shown(&rollout.instances())));
             Ok(answer)
         }
     }
@@ -129,7 +129,7 @@ fn check(rollout: &Rollout) -> Answer {
         record.phase == Phase::Halted(Ending::Paused) && record.to == *rollout.wanted()
     });
     if let Some(record) = record {
-        let msg = answer::still_paused(&preview, record.reason.as_deref());
+        let msg = return_values::still_paused(&preview, record.reason.as_deref());
         let facts = resource_state::current(&json!({}), rollout);
         return Answer { failed: true, msg, facts, ..Answer::default() };
     }
@@ -137,21 +137,24 @@ fn check(rollout: &Rollout) -> Answer {
     Answer {
         changed: preview.changes,
         failed: false,
-        msg: answer::would_roll(&preview),
+        msg: return_values::would_roll(&preview),
         facts: resource_state::planned(&json!({}), rollout),
-        diff: Some((answer::shown(&instances), answer::shown_after(&preview, &instances))),
+        diff: Some((
+            return_values::shown(&instances),
+            return_values::shown_after(&preview, &instances),
+        )),
         warnings: preview.warnings,
     }
 }
 
 async fn roll(rollout: Rollout, stop: watch::Receiver<Stop>) -> Answer {
     let preview = rollout.preview();
-    let before = answer::shown(&rollout.instances());
+    let before = return_values::shown(&rollout.instances());
     let planned = resource_state::planned(&json!({}), &rollout);
     let id = rollout.target().id.clone();
     let mut acted = false;
     let report = rollout.run(stop, &mut |envelope| acted |= has_acted(&envelope.event)).await;
-    let after = answer::shown(&report.instances);
+    let after = return_values::shown(&report.instances);
     let facts = resource_state::after(&json!({}), &id, &planned, &report);
     let succeeded = report.outcome == Outcome::Succeeded;
     Answer {
@@ -159,8 +162,8 @@ async fn roll(rollout: Rollout, stop: watch::Receiver<Stop>) -> Answer {
         changed: acted || before != after,
         failed: !succeeded,
         msg: match succeeded && !preview.changes {
-            true => answer::nothing_to_do(&preview),
-            false => answer::ended(&report),
+            true => return_values::nothing_to_do(&preview),
+            false => return_values::ended(&report),
         },
         warnings: preview.warnings,
         facts,
@@ -187,7 +190,7 @@ async fn tell(
             let was_stopped = *interrupted.borrow() != Stop::No;
             let failed = !as_asked || was_stopped && report.outcome == Outcome::Aborted;
             let facts = resource_state::after(&json!({}), &id, &now, &report);
-            let msg = answer::ended(&report);
+            let msg = return_values::ended(&report);
             Ok(Answer { changed: acted, failed, msg, facts, ..Answer::default() })
         }
         other => {

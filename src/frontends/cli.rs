@@ -10,12 +10,14 @@ pub(super) mod apply;
 mod arguments;
 mod command;
 pub(super) mod doctor;
+mod event_output;
 pub(super) mod follow;
 mod followed;
 mod live;
 mod plan;
 mod prepare;
 mod status;
+mod supersede;
 
 pub(crate) use apply::{apply, roll_back_to};
 pub(crate) use arguments::{Arguments, OutputFormat, print_json};

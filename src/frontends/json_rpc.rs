@@ -100,10 +100,10 @@ async fn last_answers(
         done = written => if let Ok(done) = done {
             note(&done);
             if let Err(error) = done {
-                tracing::debug!(%error, "the reader left before the last answer");
+                tracing::debug!(%error, "the client closed standard output before the last answer");
             }
         },
-        () = asked => tracing::warn!("the reader does not read the last answers"),
+        () = asked => tracing::warn!("the client does not read the last answers"),
     }
 }
 
@@ -290,7 +290,7 @@ impl Server {
             && !self.busy.insert(key.clone())
         {
             if method != "resource.control" {
-                let message = format!("another operation is at work on {key}");
+                let message = format!("another operation on {key} is in progress");
                 return self.answer(&id, Err(RpcError::new(code::BUSY, message)));
             }
             target = None;
@@ -315,7 +315,7 @@ impl Server {
         done: Result<(tokio::task::Id, Result<Value, RpcError>), tokio::task::JoinError>,
     ) {
         let (task, result) = done.unwrap_or_else(|error| {
-            let message = format!("the work on this request broke: {error}");
+            let message = format!("internal error in this request: {error}");
             (error.id(), Err(RpcError::new(code::INTERNAL, message)))
         });
         let Some((id, target)) = self.tasks.remove(&task) else { return };

@@ -7,6 +7,7 @@ use super::cli::answers::{
 };
 use crate::deployment::schema::{State, of};
 use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
+use crate::engine::HookMessage;
 use crate::model::event::Envelope;
 
 /// Returns every schema with its name, which its file below `schemas/` also has.
@@ -16,6 +17,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("rolling_deployment", of::<RollingDeploymentConfig>()),
         ("state", of::<State>()),
         ("event", of::<Envelope>()),
+        ("hook_message", of::<HookMessage>()),
         ("cli_validate", of::<ValidateAnswer>()),
         ("cli_plan", of::<OrRefused<PlanAnswer>>()),
         ("cli_apply", of::<OrRefused<ApplyLine>>()),

@@ -89,7 +89,7 @@ async fn serve_host(host: &Host, context: &ProcessContext) -> Result<(), ServeEr
         () = async { while hangup.recv().await.is_some() {} } => {}
         () = until(&mut ended) => {}
         Some(()) = terminated.recv() => tracing::warn!("asked to end (SIGTERM)"),
-        Ok(()) = host_left => tracing::warn!("the host is gone"),
+        Ok(()) = host_left => tracing::warn!("the host process (Terraform or OpenTofu) has ended"),
     }
     provider.finish().await;
     Ok(())
@@ -103,7 +103,7 @@ pub(crate) async fn debug(host: &Host, context: &ProcessContext) -> u8 {
         let socket = Socket::bind(&host.socket_folder)?;
         print_line(&mut io::stdout(), &reattachment(&socket.path.to_string_lossy()));
         let note =
-            "Serving until Ctrl-C. Where the line above is set, terraform uses this process.";
+            "Serving until Ctrl-C. Set the variable above so that terraform uses this process.";
         print_line(&mut io::stderr(), note);
         let provider = Arc::new(Provider::new(context, host.progress_folder.clone(), false));
         tokio::select! {
@@ -199,7 +199,9 @@ impl Provider {
         if within(SAFE_WITHIN, self.idle()).await.is_none() {
             self.ask_to_stop(Stop::Now);
             if within(END_WITHIN, self.idle()).await.is_none() {
-                tracing::error!("a call to the cloud does not end; the record tells how to go on");
+                tracing::error!(
+                    "a call to the cloud does not return; the next apply continues from the record"
+                );
             }
         }
         self.close();

@@ -57,8 +57,8 @@ impl fmt::Display for HostError {
                  version {PROTOCOL}; use Terraform 1.0 or later, or OpenTofu"
             ),
             HostError::NoCertificate => f.write_str(
-                "the host has sent no certificate (PLUGIN_CLIENT_CERT), so it could not be told \
-                 from others; set TF_DISABLE_PLUGIN_TLS=1 to go without",
+                "the host sent no certificate (PLUGIN_CLIENT_CERT), so it cannot be authenticated; \
+                 set TF_DISABLE_PLUGIN_TLS=1 to disable TLS",
             ),
         }
     }

@@ -34,7 +34,7 @@ pub struct Envelope {
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
-    /// The rollout begins, or goes on when its record was found on the target.
+    /// The rollout begins, or continues when its record was found on the target.
     Started {
         /// What the rollout is about to do.
         preview: Preview,
@@ -55,11 +55,11 @@ pub enum Event {
         /// The instances that are replaced.
         instances: Vec<InstanceId>,
     },
-    /// The rollout goes back: the new revision failed, or the operator asked for it.
+    /// The rollout rolls back: the new revision failed, or the operator asked for it.
     RollingBack {
-        /// Why the rollout goes back.
+        /// Why the rollout rolls back.
         reason: String,
-        /// The completed revision that it goes back to.
+        /// The completed revision that it rolls back to.
         to: Revision,
         /// Whether the operator asked for it. Then no revision failed.
         asked: bool,
@@ -92,24 +92,23 @@ pub enum Event {
     GateAnswered {
         /// The gate: `alarms NAMES`, `GET ADDRESS` or `command PROGRAM ARGUMENTS`.
         gate: String,
-        /// Whether the gate lets the rollout go on.
+        /// Whether the gate lets the rollout continue.
         passed: bool,
         /// The gate's message.
         message: String,
     },
-    /// A hook of the user's is being run. It may have been run before, with the same id, by an
-    /// engine that was killed.
+    /// A hook is being run. An engine that was killed may have run it before, with the same id.
     HookStarted {
         /// The point of the rollout.
         hook: HookPoint,
-        /// Its id, the same whenever the same is run again.
+        /// Its id, the same whenever the same hook is run again.
         id: String,
-        /// What is run: `command PROGRAM` or `POST ADDRESS`.
+        /// What is run: `command PROGRAM` or `POST URL`.
         call: String,
-        /// The instances that it is about.
+        /// The instances that it gets.
         instances: Vec<InstanceId>,
     },
-    /// A hook is over.
+    /// A hook has ended.
     HookFinished {
         /// The point of the rollout.
         hook: HookPoint,
@@ -122,14 +121,14 @@ pub enum Event {
         /// What follows.
         next: HookNext,
     },
-    /// A step of an instance refresh, where the cloud replaces the instances by itself.
+    /// A step of an instance refresh, where EC2 Auto Scaling replaces the instances.
     InstanceRefresh {
         /// Id of the instance refresh.
         id: String,
         /// The step.
         step: InstanceRefreshStep,
     },
-    /// A problem that the operator should look at, although the rollout goes on.
+    /// A problem that the operator should look at, although the rollout continues.
     Warned {
         /// The warning, as a sentence.
         warning: String,
@@ -140,14 +139,15 @@ pub enum Event {
         /// The error, in the cloud's words.
         error: String,
     },
-    /// The cloud refused an action for good while things were put back. The rest goes on.
+    /// The cloud refused an action permanently while the rollout restored what is borrowed. The
+    /// remaining actions continue.
     Refused {
         /// The action.
         action: Action,
         /// Why the cloud refused it, in the cloud's words.
         error: String,
     },
-    /// The rollout ends early. The engine puts back what is borrowed.
+    /// The rollout ends early. The engine restores what is borrowed.
     Halting {
         /// Why the rollout ends early.
         reason: String,
@@ -188,6 +188,20 @@ pub enum InstanceRefreshStep {
     RolledBack,
 }
 
+/// What a failure comes from. What to do next follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The new revision: its instances, or what gates and hooks find.
+    Revision,
+    /// A call of this program that the cloud refuses: throttled, denied, or failing.
+    Call,
+    /// The cloud has no capacity.
+    Capacity,
+    /// Another process, or a person.
+    Others,
+}
+
 /// How a rollout ended, and what it left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Report {
@@ -195,6 +209,10 @@ pub struct Report {
     pub outcome: Outcome,
     /// Why, unless the rollout succeeded.
     pub reason: Option<String>,
+    /// What the failure comes from, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default)]
+    pub cause: Option<Cause>,
     /// Name of the fleet, for people.
     pub target: String,
     /// The wanted revision.
@@ -210,7 +228,7 @@ pub struct Report {
     pub retained_failed: Vec<InstanceId>,
     /// How many batches this run finished.
     pub batches: u32,
-    /// The instance refresh, where the cloud replaces the instances by itself.
+    /// The instance refresh, where EC2 Auto Scaling replaces the instances.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default)]
     pub instance_refresh: Option<InstanceRefreshReport>,
@@ -224,7 +242,7 @@ pub struct Report {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     pub left_alone: Vec<InstanceId>,
-    /// What is not put back yet, as sentences; empty when everything is. For an overtaken rollout:
+    /// What is not restored yet, as phrases; empty when everything is. For an overtaken rollout:
     /// as of the last look.
     pub borrowed: Vec<String>,
     /// Whether another engine was, or may have been, at work after this one had begun.
@@ -250,7 +268,7 @@ pub struct InstanceRefreshReport {
     pub percent: u32,
     /// The revision that every instance is to run, where it is known.
     pub to: Option<Revision>,
-    /// Whether it still runs, by itself.
+    /// Whether it still runs, without this program.
     pub still_running: bool,
 }
 
@@ -291,9 +309,9 @@ pub enum Outcome {
     Succeeded,
     /// Every instance runs the last completed revision again and serves; nothing is borrowed.
     RolledBack,
-    /// The rollout could not go on.
+    /// The rollout could not continue.
     Failed,
-    /// The rollout waits for a decision; `resume` goes on.
+    /// The rollout waits for a decision; `resume` continues it.
     Paused,
     /// The rollout was stopped from outside.
     Aborted,

@@ -15,11 +15,12 @@ pub struct Preview {
     pub target: String,
     /// The kind of fleet.
     pub kind: &'static str,
-    /// The revision that the fleet launches now.
+    /// The revision that the instances run; where they run several, the one that the fleet
+    /// launches.
     pub from: Option<Revision>,
     /// The revision that the fleet is to run.
     pub to: Revision,
-    /// The target groups that an instance must be healthy in, with their names.
+    /// The target groups that instances are registered in, with their names.
     pub target_groups: BTreeMap<TargetGroupId, String>,
     /// Size of the fleet.
     pub size: u32,
@@ -54,14 +55,17 @@ pub struct Preview {
     pub floor: u32,
     /// At most this many instances live at once.
     pub ceiling: u32,
-    /// What the rollout changes temporarily and puts back at the end.
+    /// What the rollout changes temporarily and restores at the end.
     pub borrows: Vec<Borrowing>,
     /// Expected duration in seconds.
     pub expected_seconds: u64,
     /// Whether the boot time in it is a guess, because no launch of this fleet shows it.
     pub boot_assumed: bool,
-    /// What the rollout costs at worst; absent where the cloud chooses what it replaces, and where
-    /// nothing is replaced.
+    /// What the rollout may wait for beyond the expected time, as phrases.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub may_wait: Vec<String>,
+    /// What the rollout costs at worst; absent where nothing is replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_worst: Option<AtWorst>,
     /// Instances that stay as they are although they do not run the revision: tagged
@@ -84,14 +88,17 @@ impl Preview {
 /// What a rollout costs at worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AtWorst {
-    /// How many instances are out of service at once by the rollout.
+    /// How many instances are out of service at once, those that are already included.
     pub out: u32,
-    /// How long a batch keeps them out, in seconds.
+    /// How long they are, in seconds: until a bad revision is noticed and replaced.
     pub out_seconds: u64,
-    /// How many instances run a bad revision before that is noticed.
+    /// How many instances run a bad revision that does not become healthy, before that is noticed.
+    /// A revision that fails later may have reached all of them.
     pub exposed: u32,
-    /// How long that may take, in seconds.
+    /// How long it may take to notice, in seconds.
     pub exposed_seconds: u64,
+    /// Whether the rollout then replaces them on its own; otherwise somebody has to decide.
+    pub recovers: bool,
 }
 
 /// One planned batch.

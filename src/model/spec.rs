@@ -207,7 +207,8 @@ impl RollingDeployment {
     pub(crate) fn progress_deadline(&self, drain: Duration) -> Duration {
         self.progress_deadline.unwrap_or_else(|| {
             let update = self.replacement.within().unwrap_or_default();
-            Self::drain_deadline(drain) + update + self.health.healthy_timeout * 2
+            let failure = Self::drain_deadline(drain) + update + self.health.healthy_timeout;
+            failure * self.failure_threshold.max(1) + self.health.healthy_timeout
         })
     }
 }

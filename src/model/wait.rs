@@ -13,14 +13,14 @@ pub struct Wait {
     pub kind: WaitKind,
     /// The instances that it waits for; empty when it is not about existing instances.
     pub instances: Vec<InstanceId>,
-    /// What the cloud says about it.
+    /// Details, for instance in the cloud's own words.
     pub detail: Option<String>,
     /// When the wait ends, whatever happens.
     pub deadline: Timestamp,
 }
 
 /// What a rollout can wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitKind {
     /// Deregistered instances finish their open requests.
@@ -37,7 +37,7 @@ pub enum WaitKind {
     Floor,
     /// Victims are terminating, and the next batch waits until they are gone.
     Termination,
-    /// Victims put back into rotation do not serve yet.
+    /// Victims that were registered again do not serve yet.
     Return,
     /// A pause between two batches, as configured.
     Pause,
@@ -45,7 +45,7 @@ pub enum WaitKind {
     Checkpoint,
     /// The operator has to release instances that are set aside.
     SetAside,
-    /// The gates have not decided yet whether the rollout may go on.
+    /// The gates have not decided yet whether the rollout may continue.
     Gate,
     /// A hook of the user's is under way.
     Hook,
@@ -55,10 +55,48 @@ pub enum WaitKind {
     Evaluation,
     /// All requests have moved, and the old instances are kept for a while.
     OldSetRetained,
-    /// The cloud replaces the instances by itself.
+    /// EC2 Auto Scaling replaces the instances.
     InstanceRefresh,
     /// A sign of life from another engine.
     Lease,
+    /// The cloud does not take a call at present, which is repeated.
+    Call,
+}
+
+impl WaitKind {
+    /// Every kind, with its name as it is written.
+    const NAMES: [(WaitKind, &str); 19] = [
+        (WaitKind::Drain, "drain"),
+        (WaitKind::Launch, "launch"),
+        (WaitKind::Update, "update"),
+        (WaitKind::Health, "health"),
+        (WaitKind::Soak, "soak"),
+        (WaitKind::Floor, "floor"),
+        (WaitKind::Termination, "termination"),
+        (WaitKind::Return, "return"),
+        (WaitKind::Pause, "pause"),
+        (WaitKind::Checkpoint, "checkpoint"),
+        (WaitKind::SetAside, "set_aside"),
+        (WaitKind::Gate, "gate"),
+        (WaitKind::Hook, "hook"),
+        (WaitKind::Bake, "bake"),
+        (WaitKind::Evaluation, "evaluation"),
+        (WaitKind::OldSetRetained, "old_set_retained"),
+        (WaitKind::InstanceRefresh, "instance_refresh"),
+        (WaitKind::Lease, "lease"),
+        (WaitKind::Call, "call"),
+    ];
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        let found = Self::NAMES.iter().find(|(kind, _)| *kind == self);
+        found.map_or("", |(_, name)| *name)
+    }
+
+    /// Returns the kind of this name. A later version may know more of them.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(_, known)| *known == name).map(|(kind, _)| *kind)
+    }
 }
 
 impl fmt::Display for Wait {
@@ -84,9 +122,10 @@ impl fmt::Display for Wait {
             WaitKind::Hook => write!(f, "the hook to succeed")?,
             WaitKind::Bake => write!(f, "the bake time to pass")?,
             WaitKind::Evaluation => write!(f, "the evaluation time to pass")?,
-            WaitKind::OldSetRetained => write!(f, "the old instances' time to pass")?,
+            WaitKind::OldSetRetained => write!(f, "the old instances' retention time to pass")?,
             WaitKind::InstanceRefresh => write!(f, "the instance refresh to end")?,
             WaitKind::Lease => write!(f, "a sign of life of another engine")?,
+            WaitKind::Call => write!(f, "the cloud to take a call")?,
         }
         match &self.detail {
             Some(detail) => write!(f, " ({detail})"),

@@ -18,11 +18,11 @@ use crate::record::{CONTROL, Record};
 pub enum Command {
     /// Stop at the next safe point and wait for a decision.
     Pause,
-    /// Go on from a pause or a checkpoint.
+    /// Continue after a pause or a checkpoint.
     Resume,
-    /// Give up: put back what is borrowed, leave the instances as they are.
+    /// End the rollout: restore what is borrowed, leave the instances as they are.
     Abort,
-    /// Go back to the last completed revision.
+    /// Roll back to the last completed revision.
     Rollback,
 }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use super::record_error::RecordError;
 
 /// The longest value a tag may have.
-const LONGEST: usize = 255;
+pub(super) const LONGEST: usize = 255;
 const VERSION: &str = "2";
 
 /// The pairs of one tag.
@@ -79,6 +79,17 @@ impl Line {
     pub(crate) fn with(mut self, key: &str, value: impl std::fmt::Display) -> Self {
         self.0.push_str(&format!(" {key}={}", encode(&value.to_string())));
         self
+    }
+
+    /// Adds a pair where the value then is at most `longest` long.
+    pub(crate) fn with_room(
+        &self,
+        key: &str,
+        value: impl std::fmt::Display,
+        longest: usize,
+    ) -> Option<Self> {
+        let line = Line(self.0.clone()).with(key, value);
+        (line.0.len() <= longest).then_some(line)
     }
 
     pub(crate) fn with_some(self, key: &str, value: Option<impl std::fmt::Display>) -> Self {

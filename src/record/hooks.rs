@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 use rolling_provider::{InstanceId, Timestamp};
 use sha2::{Digest as _, Sha256};
 
+use crate::model::spec::HookPoint;
 use crate::record::RecordError;
 use crate::record::fields::{Fields, Line};
 
-/// The most instances that a group names one by one: a tag has room for no more.
-const NAMED: usize = 36;
+/// The most instances that are named one by one: a tag has room for no more.
+const NAMED: usize = 32;
 /// How many letters stand for an instance.
 const LETTERS: usize = 4;
 /// Marks a group that is too large to name its instances.
@@ -30,33 +31,51 @@ pub struct HookRecord {
     pub batch: u32,
     /// Whether that batch has begun and `after_batch` is not done.
     pub open: bool,
-    /// The instances that were chosen to go last.
+    /// The instances of that batch that were chosen to go.
+    pub members: Group,
+    /// The hook about instances that has begun, and whose end is not noted.
+    pub point: Option<HookPoint>,
+    /// The instances that it is about, or was.
     pub group: Group,
     /// Whether `before_deregister` is done for them.
     pub prepared: bool,
-    /// Whether `after_healthy` is done for the batch.
-    pub healthy: bool,
+    /// `after_healthy` is done for the instances of the batch that were launched by then, by the
+    /// cloud's clock. With updates in place: when it was done for all of them.
+    pub greeted: Option<Timestamp>,
     /// Instances that the cloud launched later are of the current batch. By the cloud's clock.
     pub since: Option<Timestamp>,
 }
 
-/// A set of instances, in a few letters. Up to 36 of them are known one by one.
+/// A set of instances, in a few letters. Up to 32 of them are known one by one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Group(String);
 
 impl Group {
     /// Returns the group of these instances.
     pub fn of<'a>(instances: impl IntoIterator<Item = &'a InstanceId>) -> Group {
-        let all: Vec<String> = instances.into_iter().map(letters).collect();
-        if all.len() <= NAMED {
-            return Group(all.concat());
+        Group::named(instances.into_iter().map(letters).collect())
+    }
+
+    fn named(names: BTreeSet<String>) -> Group {
+        let all: String = names.iter().map(String::as_str).collect();
+        match names.len() > NAMED {
+            true => Group::large(&all),
+            false => Group(all),
         }
-        Group(format!("{TOO_LARGE}{}", hash(&all.concat())))
+    }
+
+    fn large(all: &str) -> Group {
+        Group(format!("{TOO_LARGE}{}", hash(all)))
     }
 
     /// Whether there are no instances in it.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    fn names(&self) -> BTreeSet<String> {
+        let named = self.0.as_bytes().chunks(LETTERS).filter(|_| !self.is_large());
+        named.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
     }
 
     /// Whether `instance` is in the group; `None` where the group is too large to tell.
@@ -66,6 +85,34 @@ impl Group {
         }
         let wanted = letters(instance);
         Some(self.0.as_bytes().chunks(LETTERS).any(|known| known == wanted.as_bytes()))
+    }
+
+    /// Returns those of `instances` that the group names. None where more match than it names: then
+    /// some are others with the same letters.
+    pub fn matching<'a>(
+        &self,
+        instances: impl IntoIterator<Item = &'a InstanceId>,
+    ) -> BTreeSet<InstanceId> {
+        let named = instances.into_iter().filter(|id| self.has(id) == Some(true)).cloned();
+        let named: BTreeSet<InstanceId> = named.collect();
+        if named.len() > self.0.len() / LETTERS { BTreeSet::new() } else { named }
+    }
+
+    /// Returns the group with these instances added.
+    pub(crate) fn with<'a>(&self, more: impl IntoIterator<Item = &'a InstanceId>) -> Group {
+        let more: BTreeSet<String> = more.into_iter().map(letters).collect();
+        match self.is_large() && !more.is_empty() {
+            true => Group::large(&format!("{}{}", self.0, Group::named(more).0)),
+            false if self.is_large() => self.clone(),
+            false => Group::named(&self.names() | &more),
+        }
+    }
+
+    /// Returns the group without these instances. Of a large one nothing is left: its instances are
+    /// not known.
+    pub(crate) fn without<'a>(&self, less: impl IntoIterator<Item = &'a InstanceId>) -> Group {
+        let less: BTreeSet<String> = less.into_iter().map(letters).collect();
+        Group::named(&self.names() - &less)
     }
 
     /// Whether its instances are too many to be known one by one.
@@ -78,10 +125,9 @@ impl Group {
     }
 }
 
-/// Returns a name for a set of instances, for a hook's id.
-pub(crate) fn fingerprint(instances: &BTreeSet<InstanceId>) -> String {
-    let all: Vec<&str> = instances.iter().map(InstanceId::as_str).collect();
-    hash(&all.join(" "))
+/// Returns a name for what a hook is about: its group, and what else its message says.
+pub(crate) fn fingerprint(group: &Group, message: &str) -> String {
+    hash(&format!("{} {message}", group.0))
 }
 
 /// Returns four letters for an instance: 24 bits of its hash, six in each.
@@ -96,6 +142,18 @@ fn letters(instance: &InstanceId) -> String {
     (0..LETTERS).map(letter).collect()
 }
 
+/// Returns the letter that stands for a point in a tag.
+fn letter_of(point: HookPoint) -> &'static str {
+    match point {
+        HookPoint::BeforeRollout => "o",
+        HookPoint::BeforeDeregister => "d",
+        HookPoint::AfterHealthy => "h",
+        HookPoint::AfterBatch => "b",
+        HookPoint::BeforeRollback => "r",
+        HookPoint::AfterRollout => "e",
+    }
+}
+
 fn hash(text: &str) -> String {
     Sha256::digest(text).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -104,6 +162,23 @@ impl HookRecord {
     /// Returns what stands once a hook is done: the next one has another id.
     pub(crate) fn next(self) -> HookRecord {
         HookRecord { number: self.number + 1, ..self }
+    }
+
+    /// Returns what stands once a batch has, or goes on with, these instances: it names as many as
+    /// there is room for.
+    pub(crate) fn with_members(self, members: Group) -> HookRecord {
+        let (one, other) = (members.0.len(), self.group.0.len());
+        let fits = members.is_large() || members == self.group || one + other <= NAMED * LETTERS;
+        let members = if fits { members } else { Group::large(&members.0) };
+        HookRecord { members, ..self }
+    }
+
+    /// Returns what stands before the hook at `point` is begun for `group`.
+    pub(crate) fn beginning(self, point: HookPoint, group: Group) -> HookRecord {
+        let number = self.number + u32::from(self.point.is_some());
+        let members = self.members.clone();
+        HookRecord { number, point: Some(point), group, prepared: false, ..self }
+            .with_members(members)
     }
 
     /// Returns what stands once the instances chosen to go may be back in rotation: whoever is
@@ -118,6 +193,7 @@ impl HookRecord {
     /// Returns the value of the tag that holds it.
     pub(super) fn line(&self) -> String {
         let group = (!self.group.is_empty()).then_some(&self.group.0);
+        let members = (self.members != self.group).then_some(&self.members.0);
         Line::new()
             .with("next", self.number)
             .with_flag("began", self.began)
@@ -125,9 +201,11 @@ impl HookRecord {
             .with("batch", self.batch)
             .with_flag("open", self.open)
             .with_flag("prepared", self.prepared)
-            .with_flag("healthy", self.healthy)
+            .with_some("healthy", self.greeted.map(|at| at.0))
             .with_some("since", self.since.map(|at| at.0))
+            .with_some("at", self.point.map(letter_of))
             .with_some("group", group)
+            .with_some("of", members)
             .done()
     }
 
@@ -135,15 +213,25 @@ impl HookRecord {
     /// When a field is missing or is no number.
     pub(super) fn parse(fields: &Fields<'_>) -> Result<HookRecord, RecordError> {
         let is_set = |key: &str| fields.optional(key).is_some();
+        let group = fields.optional("group").map(Group::parse).unwrap_or_default();
+        let point = match fields.optional("at") {
+            Some(letter) => {
+                let known = HookPoint::ALL.into_iter().find(|it| letter_of(*it) == letter);
+                Some(known.ok_or_else(|| fields.invalid("at", letter))?)
+            }
+            None => None,
+        };
         Ok(HookRecord {
             number: fields.number("next")?,
             began: is_set("began"),
             went_back: is_set("back"),
             batch: fields.number("batch")?,
             open: is_set("open"),
-            group: fields.optional("group").map(Group::parse).unwrap_or_default(),
+            members: fields.optional("of").map_or_else(|| group.clone(), Group::parse),
+            point,
+            group,
             prepared: is_set("prepared"),
-            healthy: is_set("healthy"),
+            greeted: fields.optional_number("healthy")?.map(Timestamp),
             since: fields.optional_number("since")?.map(Timestamp),
         })
     }
@@ -155,15 +243,18 @@ impl HookRecord {
     pub(super) fn example() -> HookRecord {
         let ids: Vec<InstanceId> =
             (0..NAMED).map(|index| InstanceId::new(format!("i-{index}"))).collect();
+        let (group, members) = ids.split_at(NAMED / 2);
         HookRecord {
             number: 100_000,
             began: true,
             went_back: true,
             batch: 100_000,
             open: true,
-            group: Group::of(&ids),
+            members: Group::of(members),
+            point: Some(HookPoint::AfterHealthy),
+            group: Group::of(group),
             prepared: true,
-            healthy: true,
+            greeted: Some(Timestamp(1_800_000_000_000)),
             since: Some(Timestamp(1_800_000_000_000)),
         }
     }
@@ -188,6 +279,32 @@ mod tests {
         assert_eq!((large.has(last), &large), (None, &Group::of(&all)));
         assert_ne!(large, Group::of(&ids(NAMED + 2)));
         assert_eq!(Group::of(&[]).has(last), Some(false));
+    }
+
+    #[test]
+    fn a_group_grows_and_shrinks_and_matches_no_more_than_it_names() {
+        let all = ids(5);
+        let (two, others) = all.split_at(2);
+        let group = Group::of(two);
+        assert_eq!(group.with(others), Group::of(&all));
+        assert_eq!(Group::of(&all).without(others), group);
+        assert_eq!(group.matching(&all), two.iter().cloned().collect());
+        assert!(Group::of(&ids(NAMED)).with(&ids(NAMED + 1)).is_large());
+        assert!(Group::of(&ids(NAMED + 1)).matching(&all).is_empty());
+        // Among this many, two have the same letters.
+        let many: Vec<InstanceId> = ids(40_000);
+        let mut known = std::collections::BTreeMap::new();
+        let twins = many.iter().find_map(|id| Some((known.insert(letters(id), id)?, id)));
+        let (one, twin) = twins.expect("twins");
+        assert_eq!(Group::of([one]).matching([one, twin]), BTreeSet::new(), "one is a stranger");
+    }
+
+    #[test]
+    fn members_beside_another_group_are_named_as_far_as_there_is_room() {
+        let all = ids(NAMED);
+        let hooks = HookRecord { group: Group::of(&all), ..HookRecord::default() };
+        assert!(!hooks.clone().with_members(Group::of(&all)).members.is_large());
+        assert!(hooks.with_members(Group::of(&all[1..])).members.is_large());
     }
 
     #[test]

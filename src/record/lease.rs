@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use rolling_provider::{Tags, Timestamp};
 
-use crate::record::fields::{Fields, Line};
+use crate::record::fields::{Fields, LONGEST, Line};
+pub use crate::record::lease_wait::LeaseWait;
 use crate::record::{LEASE, RecordError};
 
 /// How often the owner raises the counter.
@@ -37,13 +38,24 @@ pub struct Lease {
     pub counter: u64,
     /// When it was written, by the owner's wall clock. It is shown to people and decides nothing.
     pub at: Option<Timestamp>,
+    /// What the owner waited for then, as far as it fits. It, too, is only shown to people.
+    pub waits: Option<Vec<LeaseWait>>,
 }
 
 impl Lease {
+    /// Whether its owner has shown a sign of life lately, by the time `wall`. Its clock may differ.
+    pub(crate) fn is_recent(&self, wall: Timestamp) -> bool {
+        self.at.is_none_or(|at| wall.since(at) <= WATCH)
+    }
+
     /// Returns the tag that holds this lease.
     pub fn tags(&self) -> Tags {
         let line = Line::new().with("owner", &self.owner).with("counter", self.counter);
         let line = line.with_some("at", self.at.map(|at| at.0));
+        let line = match &self.waits {
+            Some(waits) => LeaseWait::write(waits, line, LONGEST),
+            None => line,
+        };
         Tags::from([(LEASE.into(), line.done())])
     }
 
@@ -71,9 +83,11 @@ impl Lease {
             let fields = Fields::parse(LEASE, value)?;
             let owner = fields.text("owner")?.to_owned();
             let at = fields.optional_number("at")?.map(Timestamp);
-            Ok::<Lease, RecordError>(Lease { owner, counter: fields.number("counter")?, at })
+            let (counter, waits) = (fields.number("counter")?, LeaseWait::read(&fields));
+            Ok::<Lease, RecordError>(Lease { owner, counter, at, waits })
         };
-        Some(read().unwrap_or_else(|_| Lease { owner: value.clone(), counter: 0, at: None }))
+        let unread = || Lease { owner: value.clone(), counter: 0, at: None, waits: None };
+        Some(read().unwrap_or_else(|_| unread()))
     }
 }
 
@@ -136,14 +150,17 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
+    use rolling_provider::InstanceId;
+
     use super::*;
+    use crate::model::wait::{Wait, WaitKind};
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp(seconds * 1000)
     }
 
     fn lease(owner: &str, counter: u64) -> Lease {
-        Lease { owner: owner.into(), counter, at: Some(at(5)) }
+        Lease { owner: owner.into(), counter, at: Some(at(5)), waits: None }
     }
 
     #[test]
@@ -153,6 +170,40 @@ mod tests {
         assert_eq!(Lease::from_tags(&Tags::new()), None);
         let damaged = Tags::from([(LEASE.into(), "?".into())]);
         assert_eq!(Lease::from_tags(&damaged), Some(Lease { at: None, ..lease("?", 0) }));
+    }
+
+    #[test]
+    fn a_lease_names_what_is_waited_for_within_the_length_of_a_tag() {
+        let wait = |kind, count: usize, detail: &str| Wait {
+            kind,
+            instances: (0..count).map(|n| InstanceId::new(format!("i-{n:017}"))).collect(),
+            detail: Some(detail.into()),
+            deadline: at(75),
+        };
+        let waits = [wait(WaitKind::Soak, 1, "10s: 1/2"), wait(WaitKind::Gate, 0, "check")];
+        let waits_of = |waits: &[Wait]| Some(LeaseWait::of(waits, at(60)));
+        let mine = Lease { waits: waits_of(&waits), ..lease("host-1/4711.9.ab", 12) };
+        let read = Lease::from_tags(&mine.tags());
+        assert_eq!(read.as_ref(), Some(&mine));
+        let shown = read.and_then(|lease| lease.waits).expect("waits");
+        let shown: Vec<Wait> = shown.iter().map(|it| it.at(at(900), WATCH / 6)).collect();
+        let deadline = at(910);
+        let same = |wait: &Wait| Wait { deadline, ..wait.clone() };
+        assert_eq!(shown, waits.iter().map(same).collect::<Vec<_>>());
+        // Nothing that is waited for differs from a lease that does not say.
+        let none = Lease { waits: Some(Vec::new()), ..lease("a", 1) };
+        assert_eq!(Lease::from_tags(&none.tags()), Some(none));
+
+        let many = vec![wait(WaitKind::Termination, 9, &"long ".repeat(50)); 2];
+        let host = "h".repeat(120);
+        for owner in ["h", host.as_str()] {
+            let lease = Lease { waits: waits_of(&many), ..lease(owner, u64::MAX) };
+            assert!(lease.tags()[LEASE].len() <= LONGEST, "{:?}", lease.tags());
+            let read = Lease::from_tags(&lease.tags()).and_then(|lease| lease.waits);
+            let shown = read.expect("waits").first().map(|it| it.at(at(0), WATCH).to_string());
+            let wanted = "i-00000000000000000 and 1 more to be gone (9 in all)";
+            assert_eq!(shown.as_deref(), Some(wanted), "{owner}");
+        }
     }
 
     #[test]

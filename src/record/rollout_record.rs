@@ -52,8 +52,8 @@ pub struct Record {
     pub last_retained: Option<InstanceId>,
     /// How many checkpoints were passed.
     pub checkpoints_passed: u32,
-    /// When the checkpoint ahead was reached, where that has a time to expire.
-    pub reached_at: Option<Timestamp>,
+    /// The checkpoint ahead, once it is reached, where that has a time to expire.
+    pub reached: Option<ReachedCheckpoint>,
     /// How long the rollout has been paused in total.
     pub paused: Duration,
     /// Since when the rollout is paused; while it is not, when it was last resumed.
@@ -73,6 +73,15 @@ pub struct Record {
     pub completed: Option<Revision>,
     /// Why the rollout no longer goes forward.
     pub reason: Option<String>,
+}
+
+/// A checkpoint that is reached and waits for a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReachedCheckpoint {
+    /// How many checkpoints come before it.
+    pub index: u32,
+    /// When it was reached; moved on by the time of pauses.
+    pub at: Timestamp,
 }
 
 /// The phase of a rollout.
@@ -172,11 +181,38 @@ impl Record {
         matches!(self.phase, Phase::Halted(ending) if ending != Ending::Paused)
     }
 
+    /// Whether there is another revision to go back to, which the whole fleet has run.
+    pub(crate) fn leads_back(&self) -> bool {
+        self.completed.as_ref().is_some_and(|completed| *completed != self.to)
+    }
+
     /// Returns the maximum size that others want, where `shown` is ours: the last one in the
     /// record, or the one before it, while the engine has not asked for the last one.
     pub fn max_before(&self, shown: u32) -> Option<u32> {
         let BorrowedMax { found, before, ours } = self.borrowed.max?;
         (shown == ours || shown == before).then_some(found)
+    }
+
+    /// Returns when the checkpoint ahead was reached, if it was.
+    pub(crate) fn reached_at(&self) -> Option<Timestamp> {
+        self.reached.filter(|it| it.index == self.checkpoints_passed).map(|it| it.at)
+    }
+
+    /// Returns the record with one more checkpoint passed.
+    pub(crate) fn past_checkpoint(self) -> Record {
+        Record { checkpoints_passed: self.checkpoints_passed + 1, reached: None, ..self }
+    }
+
+    /// Returns the record of a paused rollout that continues at `now`: no time passed in the pause.
+    pub(crate) fn resumed(mut self, now: Timestamp) -> Record {
+        if let (Phase::Halted(Ending::Paused), Some(since)) = (self.phase, self.pause_changed_at) {
+            let pause = now.since(since);
+            self.paused += pause;
+            if let Some(reached) = &mut self.reached {
+                reached.at = reached.at + pause;
+            }
+        }
+        Record { phase: Phase::Rolling, pause_changed_at: Some(now), ..self }
     }
 
     /// Returns a reason as a record keeps it: without what a tag cannot hold.
@@ -223,7 +259,7 @@ impl Record {
             retained_failed: 10,
             last_retained: Some("i-0123456789abcdef0".into()),
             checkpoints_passed: 10,
-            reached_at: Some(Timestamp(1_800_000_000_000)),
+            reached: Some(ReachedCheckpoint { index: 10, at: Timestamp(1_800_000_000_000) }),
             paused: Duration::from_secs(1_000_000),
             pause_changed_at: Some(Timestamp(1_800_000_000_000)),
             acknowledged: ["01234567", "12345678", "23456789", "3456789a"].map(String::from).into(),
@@ -248,5 +284,29 @@ impl Record {
             completed: Some("lt-0123456789abcdef0:1233".into()),
             reason: Some("instance i-1 failed: codes 502".into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_moves_the_time_of_a_checkpoint_and_passing_it_ends_that_time() {
+        let at = |minute: u64| Timestamp(0) + Duration::from_secs(60 * minute);
+        let paused = Record {
+            phase: Phase::Halted(Ending::Paused),
+            checkpoints_passed: 1,
+            reached: Some(ReachedCheckpoint { index: 1, at: at(0) }),
+            pause_changed_at: Some(at(10)),
+            paused: Duration::ZERO,
+            ..Record::example()
+        };
+        let resumed = paused.clone().resumed(at(60));
+        assert_eq!((resumed.reached_at(), resumed.phase), (Some(at(50)), Phase::Rolling));
+        assert_eq!(resumed.clone().resumed(at(90)).reached_at(), Some(at(50)), "it ran meanwhile");
+        assert_eq!(resumed.past_checkpoint().reached, None);
+        let other = Record { checkpoints_passed: 2, ..paused };
+        assert_eq!(other.reached_at(), None, "another checkpoint was reached then");
     }
 }

@@ -7,7 +7,7 @@ use rolling_provider::{InstanceId, Tags, Timestamp};
 use super::fields::{Fields, Line, decode, encode, tag_safe};
 use super::hooks::HookRecord;
 use super::record_error::RecordError;
-use super::rollout_record::{Borrowed, BorrowedMax, Phase, Record};
+use super::rollout_record::{Borrowed, BorrowedMax, Phase, ReachedCheckpoint, Record};
 
 /// Tag that names the rollout.
 pub const ROLLOUT: &str = "rolling:rollout";
@@ -54,7 +54,8 @@ impl Record {
             .with("gen", self.generation)
             .with("to", &self.to)
             .with("started", self.started.0)
-            .with_some("reached", self.reached_at.map(|at| at.0));
+            .with_some("reached", self.reached.map(|it| it.at.0))
+            .with_some("checkpoint", self.reached.map(|it| it.index));
         let progress = Line::new()
             .with("phase", self.phase.name())
             .with_flag("back", self.rolls_back)
@@ -132,7 +133,7 @@ impl Record {
             retained_failed: progress.number("retained")?,
             last_retained: progress.optional("latest").map(InstanceId::new),
             checkpoints_passed: progress.number("passed")?,
-            reached_at: rollout.optional_number("reached")?.map(Timestamp),
+            reached: ReachedCheckpoint::parse(&rollout)?,
             paused: Duration::from_millis(progress.number("paused")?),
             pause_changed_at: progress.optional_number("since")?.map(Timestamp),
             acknowledged: acknowledged.map(str::to_owned).collect(),
@@ -151,6 +152,13 @@ impl Record {
 impl std::fmt::Display for BorrowedMax {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}/{}", self.found, self.before, self.ours)
+    }
+}
+
+impl ReachedCheckpoint {
+    fn parse(rollout: &Fields<'_>) -> Result<Option<ReachedCheckpoint>, RecordError> {
+        let Some(at) = rollout.optional_number("reached")?.map(Timestamp) else { return Ok(None) };
+        Ok(Some(ReachedCheckpoint { index: rollout.number("checkpoint")?, at }))
     }
 }
 
@@ -201,7 +209,7 @@ mod tests {
             last_retained: None,
             pause_changed_at: None,
             acknowledged: Vec::new(),
-            reached_at: None,
+            reached: None,
             hooks: None,
             completed: None,
             reason: None,

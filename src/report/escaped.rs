@@ -42,6 +42,7 @@ fn preview(text: &str, changes: bool) -> Preview {
         expected_seconds: 60,
         boot_assumed: false,
         at_worst: None,
+        may_wait: vec![text.into()],
         left_alone: vec![InstanceId::new(text)],
         warnings: vec![text.into()],
     }
@@ -67,6 +68,7 @@ fn report(text: &str, outcome: Outcome, refreshed: bool) -> Report {
     Report {
         outcome,
         reason: Some(text.into()),
+        cause: None,
         target: text.into(),
         to: revision.clone(),
         completed: Some(revision),
@@ -76,6 +78,7 @@ fn report(text: &str, outcome: Outcome, refreshed: bool) -> Report {
         size: 4,
         instances: vec![instance],
         left_alone: vec![InstanceId::new(text)],
+        restored: Some(Revision::new(text)),
         borrowed: vec![text.into()],
         overtaken: false,
         elapsed_ms: 1000,

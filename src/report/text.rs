@@ -17,7 +17,8 @@ use crate::model::printable;
 pub(crate) use self::next_step::{NextStep, Wording, capital};
 pub use self::outcome::report;
 pub(crate) use self::outcome::{borrowed, ended};
-pub(crate) use self::status::{at_work, counted, fleet, span, status};
+pub use self::status::status;
+pub(crate) use self::status::{at_work, counted, fleet, span};
 
 /// Describes what a rollout would do.
 pub fn plan(name: &str, preview: &Preview) -> String {
@@ -67,9 +68,13 @@ pub fn plan(name: &str, preview: &Preview) -> String {
             lines.push(format!("  {label:<10} {} {}", borrowing.what, borrowing.becomes));
         }
         lines.extend(preview.at_worst.map(|worst| at_worst(worst, preview.size)));
-        let guess = if preview.boot_assumed { ", with a boot time assumed" } else { "" };
+        let guess = if preview.boot_assumed { ", with an assumed boot time" } else { "" };
         let expected = span(Duration::from_secs(preview.expected_seconds));
-        lines.push(format!("  expected   about {expected}{guess}"));
+        let besides = match preview.may_wait.is_empty() {
+            true => String::new(),
+            false => format!("; besides, {}", preview.may_wait.join(", ")),
+        };
+        lines.push(format!("  expected   about {expected}{guess}{besides}"));
     } else {
         lines.push(nothing_to_do(name, preview));
     }
@@ -121,7 +126,8 @@ pub(crate) fn untouched(preview: &Preview) -> Option<String> {
     let (ids, to) = (few(&preview.left_alone), &preview.to);
     let (are, run) = if left == 1 { ("is", "does") } else { ("are", "do") };
     Some(format!(
-        "{left} {are} left alone ({ids}) and {run} not run {to}, and nothing else is to be replaced"
+        "{left} {are} left alone ({ids}) and {run} not run {to}; no other instance has to be \
+         replaced"
     ))
 }
 
@@ -130,17 +136,20 @@ fn at_worst(worst: AtWorst, size: u32) -> String {
     let share = |count: u32| (count * 100).checked_div(size).unwrap_or_default();
     let time = |seconds| span(Duration::from_secs(seconds));
     let out = match worst.out {
-        0 => "no instance is out".to_owned(),
+        0 => "no instance unavailable".to_owned(),
         out => format!(
-            "{out} of {} ({} %) out at once, for about {}",
+            "{out} of {} ({} %) unavailable at once, for up to {}{}",
             counted(size as usize, "instance"),
             share(out),
-            time(worst.out_seconds)
+            time(worst.out_seconds),
+            if worst.recovers { "" } else { " and until somebody decides" }
         ),
     };
     let exposed = worst.exposed;
+    let later = if exposed < size { ", all on one that fails later" } else { "" };
     format!(
-        "  at worst   {out}; {exposed} ({} %) on a bad revision, for at most {}",
+        "  worst case {out}; {exposed} ({} %) on a revision that never becomes healthy, for up to \
+         {}{later}",
         share(exposed),
         time(worst.exposed_seconds)
     )
@@ -184,10 +193,11 @@ pub(crate) fn rolling_back(reason: &str, to: &Revision, asked: bool) -> Vec<Stri
 
 /// Describes what a rollout that ends early does from `at` on, and for how long at most.
 pub(crate) fn putting_back(at: Timestamp, until: Option<Timestamp>) -> String {
-    let what = "putting back what is borrowed";
+    let what = "restoring what is borrowed";
     match until {
         Some(until) => format!(
-            "{what}, for {} at most; asked once more it stops at once, and the next apply goes on",
+            "{what}, for {} at most; a second request stops it at once, and the next apply \
+             continues",
             span(until.since(at))
         ),
         None => what.into(),
@@ -202,7 +212,7 @@ pub(crate) fn instance_refresh_step(id: &str, step: InstanceRefreshStep) -> Stri
             format!("instance refresh {id} is under way, and is followed")
         }
         InstanceRefreshStep::Cancelled => format!("instance refresh {id} is being cancelled"),
-        InstanceRefreshStep::RolledBack => format!("instance refresh {id} is to go back"),
+        InstanceRefreshStep::RolledBack => format!("instance refresh {id} is being rolled back"),
     }
 }
 
@@ -210,8 +220,8 @@ pub(crate) fn instance_refresh_step(id: &str, step: InstanceRefreshStep) -> Stri
 pub(crate) fn not_begun(name: &str, before: &str, why: &str) -> String {
     let next = "then run apply again; --resource";
     printable::join(&[
-        format!("{name}: not begun, since {before} comes first and is {why}"),
-        format!("  next       see to {before}, {next} {name} rolls this one alone"),
+        format!("{name}: not begun, because {before} comes first and is {why}"),
+        format!("  next       complete {before}, {next} {name} rolls only this one"),
     ])
 }
 

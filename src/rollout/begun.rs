@@ -18,6 +18,7 @@ pub(crate) fn begin(state: &mut RolloutState, plan: &Plan, now: Timestamp) -> Ve
     events.extend(plan.begins.as_ref().map(|batch| begin_batch(state, batch)));
     state.choose(&plan.chosen);
     state.release(&plan.released);
+    state.hooks.released(&plan.released);
     state.hooks.prepared.extend(plan.prepared.iter().cloned());
     if plan.rests() {
         state.wait_deliberately(now);
@@ -36,6 +37,11 @@ pub(crate) fn begin(state: &mut RolloutState, plan: &Plan, now: Timestamp) -> Ve
 /// Begins a batch. Its victims count as out of rotation from here on, whatever the calls return.
 fn begin_batch(state: &mut RolloutState, batch: &BatchStart) -> Event {
     state.choose(&batch.victims);
+    if let Some(number) = batch.recorded {
+        let hooks = state.record.as_ref().and_then(|record| record.hooks.as_ref());
+        let continues = hooks.is_some_and(|hooks| hooks.open);
+        state.hooks.begin_batch(number, &batch.victims, continues);
+    }
     let instances = batch.victims.iter().cloned().collect();
     let launches = batch.launches;
     match batch.number {

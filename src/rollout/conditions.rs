@@ -2,7 +2,7 @@
 
 use rolling_provider::{ProviderError, Revision};
 
-use super::planner::{Input, is_converged};
+use super::planner::{Input, impossible, is_converged};
 use crate::model::spec::Window;
 use crate::record::command::Command;
 use crate::record::{Ending, Phase, Record, routing_fingerprint};
@@ -19,7 +19,8 @@ pub(crate) fn refuse(input: &Input<'_>, command: Option<Command>) -> Result<(), 
         return Err(hindrance.clone());
     }
     refuse_changed_routing(input)?;
-    refuse_surge(input)
+    refuse_surge(input)?;
+    if command.is_none() { refuse_impossible(input) } else { Ok(()) }
 }
 
 /// Returns whether to ask the cloud if a rollout may begin (`true`) or may go on; none where nothing
@@ -62,6 +63,18 @@ fn refuse_surge(input: &Input<'_>) -> Result<(), ProviderError> {
     Err(error.with_remedy("use rolling with a batch size, or all_at_once"))
 }
 
+/// Refuses to begin what can never begin or end. A rollout that has begun goes on as far as it can:
+/// what is in its way may change.
+fn refuse_impossible(input: &Input<'_>) -> Result<(), ProviderError> {
+    let is_under_way = input.state.record.as_ref().is_some_and(|record| !record.is_over());
+    if is_under_way || is_converged(input) {
+        return Ok(());
+    }
+    let Some(found) = impossible(input) else { return Ok(()) };
+    let error = ProviderError::invalid("check the fleet", found.attribute, found.message);
+    Err(error.with_remedy(&found.remedy))
+}
+
 /// Refuses to begin while requests are shifted: before a rollout none are.
 ///
 /// # Errors
@@ -73,7 +86,8 @@ pub(crate) fn refuse_shifted_requests(input: &Input<'_>) -> Result<(), ProviderE
         return Ok(());
     }
     let message = format!(
-        "{percent} % of the requests go to the second target group before anything was done"
+        "{percent} % of the requests already go to the second target group, although no rollout is \
+         in progress"
     );
     let place = "traffic/listener_rule_arns";
     let error = ProviderError::invalid("check the listener rules", place, message).as_conflict();
@@ -94,15 +108,15 @@ pub(crate) fn refuse_changed_routing(input: &Input<'_>) -> Result<(), ProviderEr
         return Ok(());
     };
     let (place, which) = match (&record.borrowed.shifts, routing_fingerprint) {
-        (Some(_), Some(_)) => ("traffic", "shifts requests by other rules, or elsewhere"),
+        (Some(_), Some(_)) => ("traffic", "shifts requests with other rules or target groups"),
         (Some(_), None) => ("policy", "shifts requests"),
         (None, _) => ("policy", "does not shift requests"),
     };
     let message = format!("rollout {} is {}, and {which}", record.id, record.status());
     let error = ProviderError::invalid("check the document", place, message).as_conflict();
     Err(error.with_remedy(format!(
-        "finish or abort it with the document that it began with, and change {place} then; an abort \
-         goes on without rules that are gone",
+        "finish or abort it with the document that it began with, then change {place}; an abort \
+         works even if listener rules were deleted",
     )))
 }
 

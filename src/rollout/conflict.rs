@@ -18,7 +18,8 @@ pub(crate) fn rolled_by_another(
     let ids: Vec<String> = strangers.iter().map(ToString::to_string).collect();
     let reason = || {
         format!(
-            "{} came on another revision than this rollout or anybody before it launches: {message}",
+            "{} came up on a revision that is neither this rollout's nor one that the fleet had \
+             before: {message}",
             ids.join(", "),
         )
     };
@@ -36,7 +37,7 @@ mod tests {
         let halt = |kind| rolled_by_another(&strangers, kind, "a refresh is active", Timestamp(7));
         assert_eq!(halt(ErrorKind::Throttled), None);
         let halt = halt(ErrorKind::Conflict).expect("a halt");
-        assert!(halt.reason.starts_with("i-1, i-2 came on another revision"), "{}", halt.reason);
+        assert!(halt.reason.starts_with("i-1, i-2 came up on a revision"), "{}", halt.reason);
         assert!(halt.reason.ends_with(": a refresh is active"), "{}", halt.reason);
         assert!(!halt.fault && halt.at == Timestamp(7));
     }

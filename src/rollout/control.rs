@@ -47,12 +47,14 @@ pub fn no_op(command: Command, record: Option<&Record>, is_leased: bool) -> Opti
     };
     let (id, status) = (&record.id, record.status());
     let message = match effect {
-        Effect::Already => format!("rollout {id} is {} already", status.replace('_', " ")),
+        Effect::Already => format!("rollout {id} is already {}", status.replace('_', " ")),
         _ => {
             let next = match record.phase {
-                Phase::Halted(Ending::Interrupted) => "apply goes on with it",
-                Phase::Halting(_) => "what is borrowed is being put back, and apply begins anew",
-                _ => "apply begins anew",
+                Phase::Halted(Ending::Interrupted) => "apply continues it",
+                Phase::Halting(_) => {
+                    "what is borrowed is being restored; apply then starts a new rollout"
+                }
+                _ => "apply starts a new rollout",
             };
             format!("rollout {id} is {status}, there is nothing to {}; {next}", command.name())
         }
@@ -270,14 +272,14 @@ pub(crate) fn ended(command: Command, owner: Option<&str>, begun: bool, arrived:
     let by = owner.unwrap_or("the engine at work");
     let (how, as_asked) = match (command, arrived) {
         (Command::Resume, true) => ("every instance runs the new revision", true),
-        (_, true) => ("before it could obey, every instance ran the new revision", false),
+        (_, true) => ("every instance ran the new revision before it could obey", false),
         (Command::Resume, false) if !begun => ("nothing was begun, and apply begins it", false),
         (_, false) if !begun => ("nothing was begun, and apply begins it", true),
-        (Command::Abort, false) => ("nothing is borrowed any more", true),
+        (Command::Abort, false) => ("all temporary changes are undone", true),
         (Command::Rollback, false) => ("no instance is left on the new revision", true),
-        (Command::Pause | Command::Resume, false) => ("there is nothing to go on with", false),
+        (Command::Pause | Command::Resume, false) => ("there is nothing to continue", false),
     };
-    Answer { message: format!("{by} has ended the rollout meanwhile: {how}"), as_asked }
+    Answer { message: format!("{by} has ended the rollout in the meantime: {how}"), as_asked }
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ pub(crate) enum GateFailure {
         /// How often it was tried. At least 2.
         tries: u32,
     },
+    /// What asked or ran it has ended without saying how: it has a fault of its own.
+    NoAnswer,
     /// A hook's driver of the embedding program says so.
     Driver(String),
     /// An address has answered a hook otherwise than it should.
@@ -109,12 +111,15 @@ impl fmt::Display for GateFailure {
             GateFailure::EachTime { last, tries } => {
                 write!(f, "{last}, at the last of {tries} tries")
             }
+            GateFailure::NoAnswer => {
+                f.write_str("what runs it has ended without an answer: the log may say why")
+            }
             GateFailure::Driver(why) => f.write_str(why),
             GateFailure::Answer(failure) => failure.fmt(f),
-            GateFailure::NoProgram => f.write_str("there is no program"),
+            GateFailure::NoProgram => f.write_str("the command is empty"),
             GateFailure::NotStarted { program, why } => write!(f, "cannot start {program}: {why}"),
             GateFailure::NotFollowed { program, why } => {
-                write!(f, "cannot follow {program}: {why}")
+                write!(f, "cannot wait for {program}: {why}")
             }
             GateFailure::NotEnded(timeout) => {
                 write!(f, "it did not end within {}", humantime::format_duration(*timeout))
@@ -129,7 +134,7 @@ impl std::error::Error for GateFailure {}
 impl fmt::Display for AddressFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            AddressFailure::Invalid { url, why } => write!(f, "{url:?} is not an address: {why}"),
+            AddressFailure::Invalid { url, why } => write!(f, "{url:?} is not a URL: {why}"),
             AddressFailure::NoCertificates(why) => {
                 write!(f, "there are no certificates to trust: {why}")
             }
@@ -137,7 +142,7 @@ impl fmt::Display for AddressFailure {
             AddressFailure::NoSuccess(found) => write!(f, "it answers {found}"),
             AddressFailure::NoAnswer => f.write_str("no answer"),
             AddressFailure::Status { found, expected } => {
-                write!(f, "it answers {found} and not {expected}")
+                write!(f, "it returned status {found}, expected {expected}")
             }
         }
     }
@@ -149,8 +154,8 @@ impl std::error::Error for AddressFailure {}
 pub(crate) fn raised(alarm: &Alarm) -> String {
     let reason = alarm.reason.trim();
     if reason.is_empty() {
-        format!("{} is raised", alarm.name)
+        format!("{} is in ALARM", alarm.name)
     } else {
-        format!("{} is raised: {reason}", alarm.name)
+        format!("{} is in ALARM: {reason}", alarm.name)
     }
 }

@@ -1,7 +1,11 @@
 //! What the end of a hook changes in what an engine knows.
 
+use std::collections::BTreeSet;
+
+use rolling_provider::{InstanceId, Timestamp};
+
 use super::gate_failure::GateFailure;
-use super::state::{FailedHook, HookRun, RolloutState};
+use super::state::{DoneHook, FailedHook, HookRun, RolloutState};
 use crate::model::event::{Event, HookNext};
 use crate::model::spec::{Hook, HookPoint, OnHookFailure};
 
@@ -14,6 +18,7 @@ pub(crate) fn finished(
     hook: &Hook,
     run: &HookRun,
     result: Result<String, GateFailure>,
+    now: Timestamp,
 ) -> Event {
     let forward = state.direction.rolls_back.is_none() && state.direction.halt.is_none();
     let passed = result.is_ok();
@@ -24,16 +29,31 @@ pub(crate) fn finished(
         OnHookFailure::Pause => HookNext::Pause,
         OnHookFailure::Fail => HookNext::Fail,
     };
-    state.hooks.asked = None;
+    state.hooks.running = None;
     if next == HookNext::Continue {
-        state.hooks.done = Some((run.point, run.number));
-        if run.point == HookPoint::BeforeDeregister {
-            state.hooks.prepared.extend(run.instances.iter().map(|(id, _)| id.clone()));
-        }
+        done(state, run, now);
     } else {
         let reason = format!("hook {} failed: {hook}: {message}", run.point.name());
         let (point, meaning) = (run.point, hook.on_failure);
         state.hooks.failed = Some(FailedHook { point, meaning, reason });
     }
     Event::HookFinished { hook: run.point, id: run.id.clone(), passed, message, next }
+}
+
+/// Notes that `run` need not be run again. Victims that were released meanwhile stay, and are
+/// prepared again should they be chosen again.
+fn done(state: &mut RolloutState, run: &HookRun, now: Timestamp) {
+    let all = run.instances.iter().map(|(id, _)| id);
+    let is_victim = |id: &&InstanceId| state.rotation.victims.contains(*id);
+    let counts = |id: &&InstanceId| run.point != HookPoint::BeforeDeregister || is_victim(id);
+    let instances: BTreeSet<InstanceId> = all.filter(counts).cloned().collect();
+    match run.point {
+        HookPoint::BeforeDeregister => state.hooks.prepared.extend(instances.iter().cloned()),
+        HookPoint::AfterHealthy => state.hooks.greeted.extend(instances.iter().cloned()),
+        // The pause between two batches begins.
+        HookPoint::AfterBatch => state.batch.ended = Some(now),
+        HookPoint::BeforeRollout | HookPoint::BeforeRollback | HookPoint::AfterRollout => {}
+    }
+    let (point, number, outcome) = (run.point, run.number, run.outcome);
+    state.hooks.done = Some(DoneHook { point, number, instances, outcome });
 }

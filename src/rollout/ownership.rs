@@ -235,7 +235,7 @@ impl Ownership {
         if self.left.iter().any(|left| left.shows_in(look)) {
             return None;
         }
-        Some(format!("somebody else has worked on the rollout; {}", shown(look)))
+        Some(format!("another engine has worked on the rollout; {}", shown(look)))
     }
 }
 
@@ -255,13 +255,13 @@ fn shown(look: &Tags) -> String {
 }
 
 /// Why a lease is gone that was last renewed a while ago.
-const TAKEN_OFF: &str = "somebody has taken this engine's lease off the target: another one was at \
-                         work meanwhile, or a tool removes tags that it does not know";
+const TAKEN_OFF: &str = "this engine's lease was removed from the target: another engine was at \
+                         work, or a tool removes unknown tags";
 
 /// Why a lease is gone that no other engine can have taken over yet.
-const REMOVED: &str = "the tags that start with rolling: were removed from the target, and not by \
-                       another engine: a tool removes tags that it does not know (for Terraform's \
-                       AWS provider, ignore_tags { key_prefixes = [\"rolling:\"] } keeps them)";
+const REMOVED: &str = "the tags that start with rolling: were removed from the target, but not by \
+                       another engine: a tool removes unknown tags (for Terraform's AWS provider, \
+                       ignore_tags { key_prefixes = [\"rolling:\"] } keeps them)";
 
 impl Left {
     fn shows_in(&self, look: &Tags) -> bool {
@@ -280,7 +280,7 @@ mod tests {
     }
 
     fn lease(owner: &str) -> Lease {
-        Lease { owner: owner.into(), counter: 1, at: None }
+        Lease { owner: owner.into(), counter: 1, at: None, waits: None }
     }
 
     fn tags(lease: &Lease, record: Option<&Record>) -> Tags {

@@ -38,7 +38,7 @@ pub(crate) fn trouble(target: &Target, instance: &Instance) -> String {
     if let Some(update) = &instance.update {
         return match &update.state {
             UpdateState::Failed(why) => format!("its update to {} failed: {why}", update.to),
-            _ => format!("on its way to {} in place", update.to),
+            _ => format!("being updated in place to {}", update.to),
         };
     }
     if instance.lifecycle != Lifecycle::InService {
@@ -70,12 +70,12 @@ pub(crate) fn trouble(target: &Target, instance: &Instance) -> String {
         })
         .collect();
     match (message.is_empty(), instance.healthy) {
-        (true, false) => "called unhealthy by its group".into(),
+        (true, false) => "reported as unhealthy by its group".into(),
         (true, true) => match target.second.as_ref().filter(|group| is_in(group)) {
             Some(second) if !is_healthy_in_primary(target, instance) => {
                 format!("healthy in target group {} only", second.name)
             }
-            _ => "leaving the load balancer's rotation".into(),
+            _ => "deregistering from the load balancer".into(),
         },
         (false, _) => message.join("; "),
     }

@@ -34,7 +34,7 @@ pub(crate) use best::Best;
 pub(crate) use gates::{GateState, Question};
 pub(crate) use halt::Halt;
 pub(crate) use history::InstanceHistory;
-pub(crate) use hooks::{FailedHook, HookRun, HookState};
+pub(crate) use hooks::{DoneHook, FailedHook, HookRun, HookState, RunningHook};
 pub(crate) use in_place::{InPlace, UPDATE_SHOWS_IN};
 pub(crate) use lag::LOOKS_LAG;
 pub(crate) use launched::Launched;

@@ -1,6 +1,7 @@
 //! Tests that need no cloud, not even LocalStack: the planner, the engine on virtual time, and the
 //! front-ends on the simulator.
 
+mod blame;
 mod commands;
 mod conformance;
 mod crash;
@@ -15,6 +16,8 @@ pub mod hooks;
 mod in_place;
 mod invariants;
 mod layers;
+mod lease_waits;
+mod left_alone;
 mod looks;
 mod meanwhile;
 mod model;
@@ -26,7 +29,7 @@ pub mod plugin;
 mod printed;
 pub mod properties;
 mod protocol;
-mod restored;
+
 mod rollback_after;
 mod rollout;
 mod scenarios;

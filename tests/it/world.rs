@@ -157,7 +157,7 @@ pub async fn roll_until(
     let report = rollout
         .run(stop, &mut |event| {
             if let Event::Warned { warning } = &event.event {
-                assert!(!warning.contains("own check"), "{warning}");
+                assert!(!warning.contains("safety check"), "{warning}");
             }
             if events.len() > 100_000 {
                 for e in &events[99_980..] {

@@ -71,7 +71,7 @@ class RollingClient:
 
     def _read(self):
         try:
-            # A server whose output is closed cancels everything: nothing goes on unattended.
+            # A server whose output is closed cancels everything: nothing continues unattended.
             with self._server.stdout as lines:
                 for message in map(json.loads, lines):
                     self._hear(message)

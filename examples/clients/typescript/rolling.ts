@@ -105,7 +105,7 @@ export class RollingClient {
       try {
         for (const line of lines) this.#hear(JSON.parse(line));
       } catch (error) {
-        // A server whose output is closed cancels everything: nothing goes on unattended.
+        // A server whose output is closed cancels everything: nothing continues unattended.
         this.#server.stdout.destroy();
         this.#end(error);
       }

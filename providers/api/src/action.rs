@@ -64,18 +64,18 @@ pub enum Action {
         desired: Option<u32>,
     },
     /// Mark instances as the fleet's, so that it still knows them once they are out of every target
-    /// group. Only for a fleet that launches nothing by itself.
+    /// group. Only for a fleet that launches nothing automatically.
     TagMember {
         /// The instances.
         instances: BTreeSet<InstanceId>,
     },
-    /// Take that mark off. An instance that is gone is no error.
+    /// Remove that mark. An instance that is gone is no error.
     UntagMember {
         /// The instances.
         instances: BTreeSet<InstanceId>,
     },
     /// Launch one instance, which belongs to the fleet from its launch on. Only for a fleet that
-    /// launches nothing by itself. Repeated with the same token, it launches once.
+    /// launches nothing automatically. Repeated with the same token, it launches once.
     Launch {
         /// What it is to run.
         revision: Revision,
@@ -117,11 +117,11 @@ pub enum Action {
         /// Instances to take out, all in one call.
         instances: BTreeSet<InstanceId>,
     },
-    /// Put instances back into one target group's rotation.
+    /// Register instances in one target group again.
     Register {
         /// The target group.
         target_group: TargetGroupId,
-        /// Instances to put back, all in one call.
+        /// Instances to register, all in one call.
         instances: BTreeSet<InstanceId>,
     },
     /// Begin to update instances in place that are out of rotation. Repeated with the same token

@@ -42,6 +42,8 @@ pub enum ErrorKind {
     NoCapacity,
     /// The token of a launch was already used, for an instance that is gone.
     TokenAlreadyUsed,
+    /// The caller lacks the permission.
+    Denied,
     /// The cloud refused, and will refuse again.
     Refused,
 }

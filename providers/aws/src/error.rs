@@ -155,6 +155,8 @@ where
                 (ErrorKind::Transient, Effect::NotApplied)
             } else if CREDENTIALS.contains(&code) {
                 (ErrorKind::Invalid, Effect::NotApplied)
+            } else if DENIED.contains(&code) {
+                (ErrorKind::Denied, Effect::NotApplied)
             } else if context.raw().status().is_server_error()
                 // Not implemented: this does not change, and nothing was done.
                 && context.raw().status().as_u16() != 501

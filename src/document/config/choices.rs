@@ -43,14 +43,14 @@ impl JsonSchema for PolicyName {
                 "RollingWithAdditionalBatch", "Immutable", "TrafficSplitting", "BlueGreen",
             ],
             "description": "How the fleet is replaced. `all_at_once`: every instance in one \
-                batch, an outage. `rolling`: batch by batch, with that much less capacity \
-                meanwhile. `rolling_with_additional_batch`: batch by batch with one batch \
+                batch, an outage. `rolling`: batch by batch, with the capacity of one batch \
+                less meanwhile. `rolling_with_additional_batch`: batch by batch with one batch \
                 launched beforehand, so that capacity never drops. `immutable`: one new instance, \
-                then a whole new set beside the old, which goes when all new ones serve. \
-                `traffic_splitting`: a whole new set in a second target group, which gets a share \
-                of the requests for a while, then all. `blue_green`: the same, where all requests \
-                move at once and the old set is kept for a while. Elastic Beanstalk's spellings \
-                are accepted as written.",
+                then a whole new set beside the old set, which is terminated when all new \
+                instances serve. `traffic_splitting`: a whole new set in a second target group, \
+                which gets a share of the requests for a while, then all. `blue_green`: the same, \
+                but all requests move at once and the old set is kept for a while. Elastic \
+                Beanstalk's spellings are accepted as written.",
         })
     }
 }
@@ -105,7 +105,7 @@ impl JsonSchema for BatchSizeType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OnFailureName {
-    /// Go back to the last completed revision.
+    /// Roll back to the last completed revision.
     Rollback,
     /// Wait for a decision.
     Pause,
@@ -240,7 +240,7 @@ pub(crate) enum ProcessName {
     AlarmNotification,
     /// Scheduled scaling. AWS drops actions that fall due while it is suspended.
     ScheduledActions,
-    /// Instance refreshes. A refresh that is started meanwhile goes on once the rollout is over.
+    /// Instance refreshes. A refresh that is started meanwhile continues once the rollout is over.
     InstanceRefresh,
 }
 

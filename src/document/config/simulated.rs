@@ -158,10 +158,10 @@ impl JsonSchema for BehaviourName {
         json_schema!({
             "type": "string",
             "enum": ["unhealthy", "flap", "slow", "hang", "die", "fail_launch", "half_unhealthy", "alarm"],
-            "description": "How a bad revision is bad: fails its health checks, is healthy and \
-                unhealthy by turns, boots five times as slowly, never comes into service, is \
-                gone again before it is, cannot be launched, fails its health checks every second time, or is healthy and raises \
-                every alarm.",
+            "description": "How a bad revision fails: its health checks fail, they alternate \
+                between healthy and unhealthy, it boots five times as slowly, it never comes into \
+                service, it terminates before that, it cannot be launched, every second instance \
+                fails its health checks, or it is healthy and raises every alarm.",
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rolling_provider::{Fleet, ProviderError, Revision};
+use rolling_provider::{Fleet, ProviderError, Revision, Timestamp};
 
 use super::RolloutContext;
 use crate::engine::lease_keeper::LeaseKeeper;
@@ -11,6 +11,10 @@ use crate::engine::session::Session;
 use crate::engine::start_error::StartError;
 use crate::rollout::absorb::absorb;
 use crate::rollout::conflict::rolled_by_another;
+
+/// How long, in milliseconds, before a rollout a launch may have failed that explains why an
+/// instance is missing.
+const FAILED_BEFORE: u64 = 3_600_000;
 
 impl RolloutContext {
     /// Asks the fleet, with retries; see [`crate::engine::observer::Observer::ask`]. Renews the `lease`
@@ -81,8 +85,25 @@ impl RolloutContext {
     /// Asks the fleet what it did on its own, to name the cause of what is missing or failed.
     pub(in crate::engine) async fn ask_for_activities(&mut self) {
         self.state.launches.activities_asked = Some(self.look.at);
-        match self.activities(self.state.started).await {
-            Ok(activities) => self.state.explain(activities, self.look.at),
+        self.explain(self.state.started).await;
+    }
+
+    /// Does the same before a rollout begins, and also for the launches that failed shortly before.
+    pub(in crate::engine) async fn ask_why_missing(&mut self) {
+        self.explain(Timestamp(self.state.started.0.saturating_sub(FAILED_BEFORE))).await;
+    }
+
+    async fn explain(&mut self, since: Timestamp) {
+        match self.activities(since).await {
+            Ok(activities) => {
+                let started = self.state.started;
+                let (own, earlier): (Vec<_>, Vec<_>) =
+                    activities.into_iter().partition(|activity| activity.at >= started);
+                self.state.explain(own, self.look.at);
+                // They say why instances are missing, and nothing of this rollout.
+                let failed = earlier.into_iter().filter(|activity| activity.failed);
+                self.state.launches.activities.extend(failed);
+            }
             // Without permission to read them only an explanation is lost. After any other error it
             // is unknown whether instances are on their way.
             Err(error) => {

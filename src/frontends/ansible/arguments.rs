@@ -66,11 +66,12 @@ pub fn schema() -> Value {
     schema["properties"]["state"] = json!({
         "type": ["string", "null"],
         "enum": STATES.map(|(name, _)| name),
-        "description": "`present`: roll to the revision that is asked for, and wait for the end. \
-            `paused`, `resumed`, `rolled_back` and `aborted` are about a rollout under way: stop \
-            at the next safe point; go on; go back to the last completed revision; give up. An \
-            engine at work elsewhere is told, and obeys within its `poll_interval`; where none \
-            is, it is done here. With no such rollout nothing changes. Default `present`.",
+        "description": "`present`: roll to the wanted revision, and wait for the end. `paused`, \
+            `resumed`, `rolled_back` and `aborted` control a rollout in progress: stop at the \
+            next safe point; continue; roll back to the last completed revision; end it and \
+            restore what is borrowed. An engine at work elsewhere obeys within its \
+            `poll_interval`; if none is at work, the module carries the command out. Without such \
+            a rollout nothing changes. Default `present`.",
     });
     schema
 }
@@ -209,7 +210,7 @@ mod tests {
             ),
             (
                 json!({ "checkpoints": [{ "percentage": 50 }, { "percentage": 20 }] }),
-                "checkpoints[1].percentage: must be above 50, the checkpoint before",
+                "checkpoints[1].percentage: must be greater than 50, the previous checkpoint",
             ),
             (
                 json!({ "provider": { "aws": { "regoin": "x" } } }),

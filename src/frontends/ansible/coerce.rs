@@ -83,8 +83,8 @@ impl Coercion<'_> {
             return Value::from(value.to_string());
         }
         let message = match value {
-            Value::Bool(_) => format!("must be text, and YAML has made it {value}"),
-            _ => format!("must be text, and as the number {value} it may have lost digits"),
+            Value::Bool(_) => format!("must be text, but YAML parsed it as {value}"),
+            _ => format!("must be text, but as the number {value} it may have lost digits"),
         };
         self.found.push(Diagnostic::error(pointer, message).with_remedy("put it in quotes"));
         Value::Null
@@ -202,10 +202,10 @@ mod tests {
         for (given, message) in [
             (json!(1.1), "as the number 1.1 it may have lost digits; put it in quotes"),
             (json!(2.0), "as the number 2.0 it may have lost digits; put it in quotes"),
-            (json!(true), "YAML has made it true; put it in quotes"),
+            (json!(true), "YAML parsed it as true; put it in quotes"),
         ] {
             let errors = coerced(&fleet(given)).expect_err(message);
-            assert_eq!(errors, [format!("{place}, and {message}")]);
+            assert_eq!(errors, [format!("{place}, but {message}")]);
         }
     }
 

@@ -36,8 +36,8 @@ impl fmt::Display for LiteralError {
         match self {
             LiteralError::TooDeep => f.write_str("it is nested too deeply"),
             LiteralError::Unclosed(quote) => write!(f, "a closing {quote} is missing"),
-            LiteralError::InvalidEscape => f.write_str("a backslash stands before what it cannot"),
-            LiteralError::NoCharacter(code) => write!(f, "there is no character {code:?}"),
+            LiteralError::InvalidEscape => f.write_str("invalid escape sequence after a backslash"),
+            LiteralError::NoCharacter(code) => write!(f, "{code:?} is not the code of a character"),
             LiteralError::Unexpected { wanted, found } => {
                 write!(f, "{wanted} is expected at {found:?}")
             }
@@ -219,7 +219,7 @@ mod tests {
             ("['a' 'b']", "a comma or ']' is expected at \"'b']\""),
             ("{'name':", "it ends where a value"),
             ("{'name", "a closing ' is missing"),
-            ("{'a': '\\xzz'}", "there is no character \"zz\""),
+            ("{'a': '\\xzz'}", "\"zz\" is not the code of a character"),
             ("{} {}", "the end is expected at \"{}\""),
             (&"[".repeat(100_000), "it is nested too deeply"),
         ] {

@@ -93,7 +93,8 @@ pub(crate) struct DeploymentStatus {
     pub(crate) instances: Vec<InstanceReport>,
     /// Instances that a rollout leaves as they are.
     pub(crate) left_alone: Vec<InstanceId>,
-    /// What the rollout waits for.
+    /// What the rollout waits for, by the engine at work. With none at work: what the next apply
+    /// would wait for.
     pub(crate) waiting_on: Vec<Wait>,
 }
 

@@ -3,22 +3,32 @@
 use std::io;
 
 use super::answers::NotBegun;
-use super::arguments::{Arguments, OutputFormat, is_live, print_json, refuse};
-use super::live::Live;
+use super::arguments::{Arguments, OutputFormat, print_json, refuse};
+use super::event_output::shower;
 use super::prepare::{Purpose, prepare_all, prepare_changed};
+use super::supersede::supersede;
 use crate::document::{Resource, rolled_back_to};
 use crate::engine::Rollout;
 use crate::host::context::ProcessContext;
 use crate::host::signals;
 use crate::host::stdout::print_line;
-use crate::model::event::{Envelope, Outcome};
+use crate::model::event::Outcome;
 use crate::report::exit_codes::{FAILED, exit_code};
-use crate::report::json_line::json_line;
-use crate::report::log_lines::LogLines;
 use crate::report::text;
 
 /// Rolls the deployments. Returns the exit code.
-pub(crate) async fn apply(arguments: &Arguments, context: &ProcessContext) -> u8 {
+///
+/// With `supersedes`, rollouts to other revisions that other processes are at work on are stopped
+/// first.
+pub(crate) async fn apply(arguments: &Arguments, supersedes: bool, context: &ProcessContext) -> u8 {
+    if supersedes {
+        let Some((stop, interrupt)) = listen() else { return FAILED };
+        match supersede(arguments, context, &stop).await {
+            Ok(true) => {}
+            Ok(false) => return interrupt.borrow().map_or(FAILED, |it| it.exit_code()),
+            Err(found) => return refuse(arguments, &found),
+        }
+    }
     match prepare_all(arguments, context, Purpose::Begin).await {
         Ok(prepared) => roll(prepared, arguments, context).await,
         Err(found) => refuse(arguments, &found),
@@ -99,30 +109,6 @@ pub(super) fn listen() -> Option<signals::Channels> {
             let message = format!("error: failed to listen for signals: {error}; nothing was done");
             print_line(&mut io::stderr(), &message);
             None
-        }
-    }
-}
-
-/// Returns a function that shows events in the output format of `arguments`.
-pub(super) fn shower<'a>(
-    arguments: &Arguments,
-    name: &'a str,
-    rollout: &Rollout,
-    context: &ProcessContext,
-) -> Box<dyn FnMut(&Envelope) + Send + 'a> {
-    match arguments.output {
-        OutputFormat::Json => Box::new(|envelope| print_json(&json_line(name, envelope))),
-        OutputFormat::Text if is_live(context) => {
-            let mut live = Live::new(rollout.clock());
-            Box::new(move |envelope| live.show(envelope))
-        }
-        OutputFormat::Text => {
-            let mut log_lines = LogLines::default();
-            Box::new(move |envelope| {
-                for line in log_lines.lines(envelope) {
-                    print_line(&mut io::stdout(), &line);
-                }
-            })
         }
     }
 }

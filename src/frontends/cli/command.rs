@@ -5,11 +5,12 @@
 use std::io;
 
 use super::answers::CommandAnswer;
-use super::apply::{listen, shower};
+use super::apply::listen;
 use super::arguments::{Arguments, OutputFormat, print_json, refuse};
+use super::event_output::shower;
 use super::follow;
 use super::prepare::{Purpose, Rollout, prepare_all};
-use crate::document::{Diagnostic, PROVIDER, Resource};
+use crate::document::{Diagnostic, PROVIDER, Resource, rolled_back_to};
 use crate::engine::ControlOutcome;
 use crate::host::context::ProcessContext;
 use crate::host::stdout::print_line;
@@ -18,27 +19,47 @@ use crate::record::command::Command;
 use crate::report::exit_codes::{FAILED, exit_code};
 use crate::report::text;
 
-/// Says where a rollback could go after the end of a rollout, whose record is gone.
+/// Says where a rollback could go that has no way back: the record of the last rollout is gone, or
+/// names no other revision that the whole fleet has run. Nothing is begun then, and the record keeps
+/// the reason that it has.
 fn nothing_to_roll_back(
     command: Command,
     resource: &Resource,
     rollout: &Rollout,
 ) -> Option<Diagnostic> {
-    let is_over = rollout.record().is_none() && rollout.idle(command).is_some();
-    if command != Command::Rollback || !is_over {
+    if command != Command::Rollback {
         return None;
     }
-    let message = format!(
-        "there is no rollout to roll back: the last one of {} has ended",
-        rollout.target().name
-    );
-    let others: Vec<String> = rollout.other_revisions().iter().map(ToString::to_string).collect();
-    let known = match others.as_slice() {
-        [] => String::new(),
-        others => format!(" (the fleet shows {})", others.join(", ")),
+    let name = &rollout.target().name;
+    let message = match rollout.record() {
+        None if rollout.idle(command).is_some() => {
+            format!("no rollout to roll back: none is recorded at {name}")
+        }
+        Some(record) if !record.rolls_back && !record.leads_back() => format!(
+            "rollout {} has no way back: no other revision is known that all instances of {name} \
+             ran",
+            record.id
+        ),
+        _ => return None,
     };
-    let remedy = format!("name the revision: rolling rollback --to REVISION{known}");
-    Some(Diagnostic::error(&resource.pointer, message).with_remedy(remedy))
+    let found = Diagnostic::error(&resource.pointer, message);
+    // The number of a version is a revision wherever any is.
+    if let Err(refused) = rolled_back_to(resource, "1") {
+        let remedy = refused.into_iter().find_map(|found| found.remedy);
+        return Some(match remedy {
+            Some(remedy) => found.with_remedy(remedy),
+            None => found,
+        });
+    }
+    let others = rollout.other_revisions();
+    let accepted = others.iter().filter(|it| rolled_back_to(resource, it.as_str()).is_ok());
+    let others: Vec<String> = accepted.map(ToString::to_string).collect();
+    let known = match others.as_slice() {
+        [] => "nothing at the target shows another one".to_owned(),
+        others => format!("the fleet shows {}", others.join(", ")),
+    };
+    let remedy = format!("name the revision: rolling rollback --to REVISION ({known})");
+    Some(found.with_remedy(remedy))
 }
 
 /// Gives `command` to every selected rollout. Returns the exit code.

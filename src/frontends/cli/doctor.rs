@@ -66,7 +66,7 @@ async fn examine(providers: &Providers, resource: &Resource, context: &ProcessCo
         warnings.iter().map(|warning| Diagnostic { severity: Severity::Warning, ..place(warning) }),
     );
     let caller = context.caller(&context.rollout_id);
-    match Rollout::prepare(fleet, resource.spec.clone(), &caller).await {
+    match Rollout::look_up(fleet, resource.spec.clone(), &caller).await {
         Ok(rollout) => {
             let preflight = rollout.preflight();
             findings.extend(preflight.iter().map(|found| {
@@ -83,22 +83,27 @@ async fn examine(providers: &Providers, resource: &Resource, context: &ProcessCo
             let more = preview.warnings.iter().filter(|message| !is_listed(message));
             findings.extend(more.map(|message| Diagnostic::warning(&resource.pointer, message)));
             findings.extend(raised(&preview.borrows, &resource.pointer));
-        }
-        Err(error) => {
-            let found = place(&error);
-            if findings.iter().all(|known| known.summary != found.summary) {
-                findings.push(found);
+            if let Err(error) = rollout.may_begin().await {
+                add(&mut findings, place(&error));
             }
         }
+        Err(error) => add(&mut findings, place(&error)),
     }
     Found { name, findings, untried }
+}
+
+/// Adds `found`, unless it is there already.
+fn add(findings: &mut Vec<Diagnostic>, found: Diagnostic) {
+    if findings.iter().all(|known| known.summary != found.summary) {
+        findings.push(found);
+    }
 }
 
 /// Warns when the surge makes the rollout raise the maximum size: not every operator wants that.
 fn raised(borrows: &[crate::model::preview::Borrowing], pointer: &str) -> Option<Diagnostic> {
     let raised = borrows.iter().find(|borrowing| borrowing.what == "maximum size")?;
     let message = format!(
-        "the maximum size has no room for the surge: it is {} while the rollout runs",
+        "the maximum size is too small for the surge: the rollout raises it to {}",
         raised.becomes
     );
     let remedy = "raise the group's maximum, or choose a policy without surge, such as rolling";
@@ -114,8 +119,8 @@ fn text(arguments: &Arguments, found: &Found) -> String {
         found.findings.iter().map(|finding| arguments.located(finding)).collect();
     if !found.untried.is_empty() {
         lines.push(format!(
-            "not tried: {}\n  help: AWS tells whether these are allowed only when they are done; \
-             docs/iam-policy.json allows all that is needed",
+            "not tested: {}\n  help: AWS checks these permissions only when the calls are made; \
+             docs/iam-policy.json allows all of them",
             found.untried.join(", ")
         ));
     }
@@ -126,7 +131,7 @@ fn text(arguments: &Arguments, found: &Found) -> String {
         _ => format!("{count} {what}s"),
     };
     lines.push(match (errors, warnings) {
-        (0, 0) => format!("{name}: nothing stands in the way"),
+        (0, 0) => format!("{name}: no problems found"),
         _ => format!("{name}: {}, {}", plural(errors, "error"), plural(warnings, "warning")),
     });
     lines.join("\n")

@@ -36,8 +36,10 @@ pub(super) fn lacks(file: &Path, context: &ProcessContext) -> Option<Diagnostic>
         return None;
     }
     let names = missing.join(", ");
-    let message = format!("a command of the document needs {names}, and no file keeps such values");
-    let remedy = format!("set {names} in the environment, and give the command again");
+    let message = format!(
+        "a command of the document needs {names}, which are secrets and not stored in the file"
+    );
+    let remedy = format!("set {names} in the environment and run the command again");
     Some(Diagnostic::error("", message).with_remedy(remedy))
 }
 
@@ -70,8 +72,8 @@ pub(crate) async fn follow(arguments: &Arguments, context: &ProcessContext) -> u
             Err(error) => return failed(arguments, &error),
         }
         if owner.as_deref().is_some_and(context.is_gone) {
-            let message = "the process that wrote this is gone; the record on the target tells how \
-                         far the rollout was, and an apply goes on with it";
+            let message = "the process that wrote this file has ended; the record on the target \
+                           has the rollout's state, and apply continues it";
             print_line(&mut io::stderr(), message);
             return FAILED;
         }

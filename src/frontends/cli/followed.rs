@@ -22,10 +22,9 @@ pub(super) struct Followed {
     pub(super) end: Option<(u8, Option<&'static str>)>,
 }
 
-const ENDED: &str =
-    "the engine that was at work on it ended before the rollout did; apply goes on with it";
-const SILENT: &str = "no engine has been at work on it for as long as a lease is watched, and the \
-                      rollout is not over; apply goes on with it";
+const ENDED: &str = "its engine ended before the rollout did; apply continues it";
+const SILENT: &str = "no engine has shown a sign of life for 30 s, and the rollout is not over; \
+                      apply continues it";
 
 impl Followed {
     /// Folds in the latest look at the rollout.

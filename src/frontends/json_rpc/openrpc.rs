@@ -62,7 +62,11 @@ pub(crate) fn check_names(method: &str, params: &Value) -> Result<(), RpcError> 
 /// (code, name, when)
 const ERRORS: [(i64, &str, &str); 13] = [
     (code::PARSE, "ParseError", "the line is not JSON, or nested deeper than 127"),
-    (code::INVALID_REQUEST, "InvalidRequest", "the JSON is no request, or comes at a wrong time"),
+    (
+        code::INVALID_REQUEST,
+        "InvalidRequest",
+        "the JSON is not a valid request, or not allowed at this time",
+    ),
     (code::METHOD_NOT_FOUND, "MethodNotFound", "there is no such method"),
     (code::INVALID_PARAMS, "InvalidParams", "the method does not take these parameters"),
     (code::INTERNAL, "InternalError", "a fault of the server's own"),
@@ -71,7 +75,11 @@ const ERRORS: [(i64, &str, &str); 13] = [
     (code::VERSION, "Version", "no common protocol version; `data.supported` has the server's"),
     (code::TYPE, "Type", "there is no such resource type"),
     (code::TOO_LARGE, "TooLarge", "the line is longer than `max_message_bytes`"),
-    (code::BUSY, "Busy", "too much is in flight, or another operation on this target is"),
+    (
+        code::BUSY,
+        "Busy",
+        "too many requests are in flight, or another operation on this target is in progress",
+    ),
     (code::LOCKED, "Locked", "another engine is at work on the target"),
     (code::STALE_PLAN, "StalePlan", "the plan was made for another configuration or revision"),
 ];
@@ -91,7 +99,7 @@ impl Methods {
         let none: &[&str] = &[];
         self.call::<m::InitializeParams, m::InitializeResult>(
             "initialize",
-            "Begins the conversation. The first request, and sent once.",
+            "Starts the session. It must be the first request, and is sent once.",
             &["Version"],
         );
         self.call::<m::NoParams, Value>(
@@ -101,75 +109,76 @@ impl Methods {
         );
         self.call::<m::NoParams, m::SchemaResult>(
             "provider.schema",
-            "What the provider and its resource types look like.",
+            "Returns the schemas of the provider and its resource types.",
             none,
         );
         self.call::<m::ConfigureParams, m::Diagnostics>(
             "provider.configure",
-            "Says how clouds are reached. Without it the environment's settings hold. Operations \
-             in flight keep what they began with.",
+            "Configures access to the cloud. Without it, the environment's settings apply. \
+             Operations in flight keep their configuration.",
             none,
         );
         self.call::<m::ValidateParams, m::Diagnostics>(
             "resource.validate",
-            "Checks a configuration. No cloud is asked.",
+            "Checks a configuration without calling a cloud.",
             &["Type"],
         );
         self.call::<m::PlanParams, m::PlanResult>(
             "resource.plan",
-            "Tells what apply would do. Changes nothing.",
+            "Returns what apply would do. Changes nothing.",
             &WORKED_ON,
         );
         self.call::<m::ApplyParams, m::ApplyResult>(
             "resource.apply",
-            "Rolls, and answers when that has ended. Applying again after a failure, or after \
-             the death of whoever was at work, goes on.",
+            "Rolls the fleet, and answers when the rollout has ended. After a failure or a crash, \
+             another apply continues the rollout.",
             &["Type", "Busy", "Cancelled", "Locked", "StalePlan"],
         );
         self.call::<m::ReadParams, m::StateResult>(
             "resource.read",
-            "The state as the target is now; null when the target is gone.",
+            "Returns the current state of the target; null if the target is gone.",
             &WORKED_ON,
         );
         self.call::<m::ImportParams, m::StateResult>(
             "resource.import",
-            "A state for a target that is there already. It holds the target, and no policy: \
-             that comes with the next apply.",
+            "Returns a state for an existing target. It has the target and no policy; the next \
+             apply adds the policy.",
             &WORKED_ON,
         );
         self.call::<m::UpgradeParams, m::StateResult>(
             "resource.upgrade_state",
-            "A state that another version wrote, as this one writes it. No cloud is asked.",
+            "Converts a state of another version into the current form. No cloud is called.",
             &["Type"],
         );
         self.call::<m::DeleteParams, m::DeleteResult>(
             "resource.delete",
-            "Ends the deployment: a rollout under way is aborted, what is borrowed is put back, \
-             the record goes. No instance is touched.",
+            "Ends the deployment: a rollout in progress is aborted, what is borrowed is restored, \
+             and the record is removed. Apart from what ending that rollout needs, no instance is \
+             changed.",
             &["Type", "Busy", "Cancelled", "Locked"],
         );
         self.call::<m::StatusParams, m::StatusResult>(
             "resource.status",
-            "The record as it stands on the target, and what every instance runs.",
+            "Returns the record on the target, and the revision of every instance.",
             &WORKED_ON,
         );
         self.call::<m::ControlParams, m::ControlResult>(
             "resource.control",
-            "Has a rollout pause, resume, abort or roll back. The engine at work on it obeys, \
-             wherever it is; where none is, it is done here.",
+            "Pauses, resumes, aborts or rolls back a rollout. The engine at work obeys, on any \
+             host; if there is none, this server carries the command out.",
             &["Type", "Busy", "Cancelled", "Locked"],
         );
         self.call::<m::NoParams, m::Empty>("ping", "Answers at once.", none);
         self.call::<m::NoParams, ()>(
             "shutdown",
-            "Answered once everything in flight is. After it only `exit` is accepted.",
+            "Answered when all requests in flight are answered. After it only `exit` is accepted.",
             none,
         );
         self.notice::<m::CancelParams>(
             "$/cancel_request",
             "client",
-            "First: the operation stops at the next safe point. Again: after the call under way. \
-             It answers all the same, with what happened.",
+            "The first notification stops the operation at its next safe point, a second one after \
+             the current call. The request is still answered, with what happened.",
         );
         self.notice::<m::NoParams>(
             "exit",
@@ -180,7 +189,8 @@ impl Methods {
         self.notice::<m::ProgressParams>(
             "$/progress",
             "server",
-            "How an operation goes on. At most 10 a second, none after its answer.",
+            "The progress of an operation. At most 10 notifications per second, none after its \
+             answer.",
         );
         self.notice::<m::LogParams>(
             "$/log",

@@ -194,10 +194,10 @@ fn timeouts() -> Attribute {
         presence: Presence::Optional,
         sensitive: false,
         description: "How long operations may take. At the end of that time a rollout stops at \
-                      the next safe point, puts back what is borrowed, and the operation fails; \
-                      the next apply goes on. Each is a time span: `30s`, `10m`, `1h30m`; `365d` at most. A \
-                      rollout that makes no progress ends by `progress_deadline` anyway. A change \
-                      here rolls nothing."
+                      the next safe point, restores what is borrowed, and the operation fails; \
+                      the next apply continues. Each is a time span: `30s`, `10m`, `1h30m`; `365d` \
+                      at most. A rollout that makes no progress ends by `progress_deadline` anyway. A \
+                      change here rolls nothing."
             .into(),
     }
 }

@@ -44,7 +44,7 @@ impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TlsError::HostCertificate(error) => {
-                write!(f, "the host's certificate (PLUGIN_CLIENT_CERT) is none: {error}")
+                write!(f, "the host's certificate (PLUGIN_CLIENT_CERT) is invalid: {error}")
             }
             TlsError::Certificate(error) => write!(f, "failed to make a certificate: {error}"),
             TlsError::Key(error) => write!(f, "failed to make a key: {error}"),
@@ -115,7 +115,7 @@ impl ClientCertVerifier for OnlyTheHost {
         _: &CertificateDer<'_>,
         _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("only TLS 1.3 is spoken here".into()))
+        Err(Error::General("only TLS 1.3 is supported".into()))
     }
 
     fn verify_tls13_signature(

@@ -30,7 +30,7 @@ impl fmt::Display for WireError {
             WireError::Json(error) => write!(f, "The host sent no JSON: {error}"),
             WireError::MessagePack(error) => write!(f, "The host sent no MessagePack: {error}"),
             WireError::OtherType(pointer) => {
-                write!(f, "The host sent something else than the schema has at {pointer:?}")
+                write!(f, "The host sent a value at {pointer:?} that does not match the schema")
             }
             WireError::NoObject(pointer) => write!(f, "The host sent no object at {pointer:?}"),
             WireError::UnknownAttribute { name, pointer } => {

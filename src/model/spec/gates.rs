@@ -31,7 +31,7 @@ impl Gates {
     pub(crate) fn phrases(&self) -> Vec<String> {
         let alarms = (!self.alarms.is_empty()).then(|| match self.bake_time.is_zero() {
             true => format!("{} before each batch", self.alarm_names()),
-            false => format!("{} before each batch and while it bakes", self.alarm_names()),
+            false => format!("{} before each batch and during the bake time", self.alarm_names()),
         });
         let probes = self.probes.iter().map(|probe| format!("{probe} after each batch"));
         let bake = (!self.bake_time.is_zero())

@@ -105,10 +105,14 @@ impl Hook {
     /// The longest pause between two tries.
     pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-    /// Returns how long all tries together may take.
+    /// How long reading the addresses of its instances may take.
+    pub(crate) const ADDRESSES_WITHIN: Duration = Duration::from_secs(60);
+
+    /// Returns how long the addresses and all tries together may take.
     pub(crate) fn longest(&self) -> Duration {
         let pauses = Self::LONGEST_PAUSE.saturating_mul(self.tries.saturating_sub(1));
-        self.timeout.saturating_mul(self.tries).saturating_add(pauses)
+        let tries = self.timeout.saturating_mul(self.tries);
+        tries.saturating_add(pauses).saturating_add(Self::ADDRESSES_WITHIN)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What to do after a rollout that did not succeed: the sentences of every front-end.
 
-use crate::model::event::{Outcome, Report};
+use crate::model::event::{Cause, Outcome, Report};
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,10 @@ impl NextStep {
             Outcome::Locked if report.overtaken => NextStep::LookAgain,
             Outcome::Locked => NextStep::Wait,
             _ if still_running => NextStep::Follow,
-            Outcome::RolledBack => NextStep::CorrectRevision,
+            Outcome::RolledBack if report.cause.is_none_or(|it| it == Cause::Revision) => {
+                NextStep::CorrectRevision
+            }
+            Outcome::RolledBack => NextStep::CorrectCause,
             Outcome::Paused => NextStep::Decide,
             Outcome::Aborted => NextStep::Finish,
             Outcome::Failed => NextStep::CorrectCause,

@@ -25,22 +25,22 @@ pub(crate) fn ended(report: &Report) -> (String, Vec<String>) {
             return (what, Vec::new());
         }
         Outcome::Aborted if still_running(report).is_some() => {
-            format!("the rollout of {target} to {to} is not followed any more")
+            format!("stopped following the rollout of {target} to {to}")
         }
         Outcome::RolledBack => {
             let back = back(report).map_or("the last revision", |revision| revision.as_str());
-            format!("{target} went back from {to} to {back}")
+            format!("{target} was rolled back from {to} to {back}")
         }
         Outcome::Failed => format!("failed to roll {target} to {to}"),
         Outcome::Paused => format!("the rollout of {target} to {to} is paused"),
-        Outcome::Aborted => format!("the rollout of {target} to {to} was given up"),
-        Outcome::Locked => format!("{target} was left to another engine"),
+        Outcome::Aborted => format!("the rollout of {target} to {to} was aborted"),
+        Outcome::Locked => format!("another engine is at work on {target}"),
     };
     let reason = report.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
     let mut sentences = vec![format!("Now {}", left(report))];
     if !report.retained_failed.is_empty() {
         let retained: Vec<&str> = report.retained_failed.iter().map(|id| id.as_str()).collect();
-        sentences.push(format!("Kept outside the fleet to be looked at: {}", retained.join(", ")));
+        sentences.push(format!("Kept outside the fleet for inspection: {}", retained.join(", ")));
     }
     if let Some(instance_refresh) = still_running(report) {
         sentences.push(going_on(instance_refresh));
@@ -56,8 +56,8 @@ pub(crate) fn borrowed(report: &Report) -> Option<String> {
     let left = report.borrowed.join("; ");
     match (report.outcome, left.is_empty()) {
         (Outcome::Locked, true) => None,
-        (Outcome::Locked, false) => Some(format!("borrowed when last looked at: {left}")),
-        (_, true) => Some("nothing is borrowed any more".to_owned()),
+        (Outcome::Locked, false) => Some(format!("borrowed when last read: {left}")),
+        (_, true) => Some("all temporary changes are undone".to_owned()),
         (_, false) => Some(format!("still borrowed: {left}")),
     }
 }
@@ -65,11 +65,11 @@ pub(crate) fn borrowed(report: &Report) -> Option<String> {
 /// How somebody acts on the command line.
 const WORDING: Wording<'static> = Wording {
     again: "run apply again",
-    decide: "rolling resume goes on, rolling rollback goes back, rolling abort gives up",
-    follow: "apply follows it again, rolling abort ends it where it is, rolling rollback has it go \
-             back",
-    wait: "wait for it to end, or stop it there",
-    look: "rolling status tells what is so now, and apply goes on from there",
+    decide: "`rolling resume` continues it, `rolling rollback` rolls it back, `rolling abort` ends \
+             it",
+    follow: "apply follows it again, `rolling abort` cancels it, `rolling rollback` rolls it back",
+    wait: "wait for it to end, stop it there, or for another revision `rolling apply --supersede`",
+    look: "`rolling status` shows the current state, and apply continues from it",
 };
 
 /// Returns the refresh of a rollout that goes on although no engine follows it.
@@ -82,7 +82,7 @@ fn still_running(report: &Report) -> Option<&InstanceRefreshReport> {
 
 fn going_on(instance_refresh: &InstanceRefreshReport) -> String {
     let InstanceRefreshReport { id, status, percent, .. } = instance_refresh;
-    format!("instance refresh {id} goes on by itself ({status}, {percent} %)")
+    format!("instance refresh {id} continues without this program ({status}, {percent} %)")
 }
 
 /// Says who stays as it is: `, 3 left alone (i-1, i-2, i-3)`.
@@ -171,15 +171,18 @@ fn headline(name: &str, report: &Report) -> String {
 /// What is borrowed on a target that another engine is at work on.
 fn left_to_another(report: &Report) -> Option<String> {
     (!report.borrowed.is_empty())
-        .then(|| format!("  borrowed   when last looked at: {}", report.borrowed.join("; ")))
+        .then(|| format!("  borrowed   when last read: {}", report.borrowed.join("; ")))
 }
 
 /// What a rollout that did not succeed has left borrowed.
 fn left_behind(report: &Report) -> Vec<String> {
-    let mut lines = vec![match report.borrowed.is_empty() {
-        true => "  borrowed   nothing any more: sizes, processes and template are back".to_owned(),
-        false => format!("  borrowed   still: {}", report.borrowed.join("; ")),
-    }];
+    let mut lines = Vec::new();
+    if !report.borrowed.is_empty() {
+        lines.push(format!("  borrowed   still: {}", report.borrowed.join("; ")));
+    } else if report.instance_refresh.is_none() {
+        let back = "nothing: sizes, processes and template are restored";
+        lines.push(format!("  borrowed   {back}"));
+    }
     if let Some(completed) = &report.completed {
         // Instances that are left alone need never have run it.
         let who = if report.left_alone.is_empty() { "all instances" } else { "the others" };

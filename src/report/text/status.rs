@@ -8,7 +8,6 @@ use rolling_provider::InstanceId;
 use crate::engine::Rollout;
 use crate::model::event::{InstanceRefreshReport, InstanceReport};
 use crate::model::printable;
-use crate::record::lease::WATCH;
 use crate::record::{Ending, Phase};
 
 /// A time span for people, to the second: `4m 40s`.
@@ -22,28 +21,28 @@ pub(crate) fn span(duration: Duration) -> String {
 /// Describes which engine is at work on a target, or whether it may still be.
 pub(crate) fn at_work(rollout: &Rollout) -> String {
     let next = match rollout.record().map(|record| record.phase) {
-        Some(Phase::Halted(Ending::Paused)) => "rolling resume goes on",
-        Some(Phase::Halted(Ending::Failed | Ending::Aborted)) => "apply begins anew",
-        Some(_) => "apply goes on",
+        Some(Phase::Halted(Ending::Paused)) => "`rolling resume` continues it",
+        Some(Phase::Halted(Ending::Failed | Ending::Aborted)) => "apply starts a new rollout",
+        Some(_) => "apply continues it",
         None => "apply begins",
     };
     if let Some(owner) = rollout.ended_owner() {
-        return format!("nobody, {owner} has ended; {next}");
+        return format!("none: {owner} has ended; {next}");
     }
-    let Some(lease) = rollout.lease() else { return format!("nobody; {next}") };
+    let Some(lease) = rollout.lease() else { return format!("none; {next}") };
     let owner = &lease.owner;
     let Some(at) = lease.at else { return owner.clone() };
     let silent = rollout.clock().wall().since(at);
-    if silent <= WATCH {
+    if lease.is_recent(rollout.clock().wall()) {
         return owner.clone();
     }
     // By the owner's clock, which may differ.
     let silent = span(silent);
-    format!("{owner}, whose last sign of life was {silent} ago; if it has ended, {next}")
+    format!("{owner}, last sign of life {silent} ago; if it has ended, {next}")
 }
 
 /// Describes what a fleet runs now.
-pub(crate) fn status(name: &str, rollout: &Rollout) -> String {
+pub fn status(name: &str, rollout: &Rollout) -> String {
     let instances = rollout.instances();
     let target = rollout.target();
     let mut lines = vec![format!(
@@ -54,7 +53,13 @@ pub(crate) fn status(name: &str, rollout: &Rollout) -> String {
         rollout.size()
     )];
     lines.push(format!("  fleet      {}", fleet(&instances)));
+    if let Some((missing, why)) = rollout.missing() {
+        let why = why.map_or(String::new(), |why| format!(": {why}"));
+        lines.push(format!("  missing    {missing} of {}{why}", rollout.size()));
+    }
     lines.extend(troubled(&instances));
+    let retained = rollout.record().and_then(|record| record.last_retained.as_ref());
+    lines.extend(retained.map(|id| format!("  retained   {id}, outside the fleet")));
     lines.extend(left_alone(&rollout.left_alone(), rollout.wanted().as_str()));
     if let Some(instance_refresh) = rollout.instance_refresh().map(InstanceRefreshReport::from) {
         let InstanceRefreshReport { id, status, percent, reason, to, still_running } =
@@ -80,17 +85,24 @@ pub(crate) fn status(name: &str, rollout: &Rollout) -> String {
                 lines.push(format!("  why        {reason}"));
             }
             lines.push(format!("  at work    {}", at_work(rollout)));
-            let waits = rollout.waits();
-            lines.extend(waits.iter().enumerate().map(|(index, wait)| {
-                let label = if index == 0 { "waits for" } else { "" };
-                format!("  {label:<10} {wait}")
-            }));
+            lines.extend(waits(rollout));
         }
     }
     if let Some(completed) = rollout.completed() {
         lines.push(format!("  completed  {completed}"));
     }
     printable::join(&lines)
+}
+
+/// Describes what the engine at work waits for, or what the next one would.
+fn waits(rollout: &Rollout) -> Vec<String> {
+    let next = if rollout.is_at_work() { "" } else { "the next apply waits for " };
+    let waits = rollout.waits();
+    let lines = waits.iter().enumerate().map(|(index, wait)| {
+        let label = if index == 0 && next.is_empty() { "waits for" } else { "" };
+        format!("  {label:<10} {next}{wait}")
+    });
+    lines.collect()
 }
 
 /// Names the instances that stay as they are although they do not run `revision`.

@@ -23,9 +23,9 @@ pub(crate) fn refuse(
     };
     if let Some((id, _)) = old(spec, target, look).find(|(_, instance)| instance.ignored) {
         let message =
-            format!("{id} is tagged rolling:ignore, which an instance refresh does not heed");
-        let remedy = "take the tag off, protect it from scale-in with \
-                      scale_in_protected_instances = \"ignore\", or roll with engine rolling";
+            format!("{id} is tagged rolling:ignore, but an instance refresh would replace it");
+        let remedy = "remove the tag, protect it from scale-in with scale_in_protected_instances = \
+                      \"ignore\", or roll with engine rolling";
         return refuse("engine", message, remedy);
     }
     if spec.on_failure != OnFailure::Rollback {
@@ -33,13 +33,15 @@ pub(crate) fn refuse(
     }
     let template = look.template.as_ref();
     if let Some(alias) = template.filter(|found| target.aliases.contains_key(found)) {
-        let message = format!("the group launches {alias}, and to an alias no refresh goes back");
+        let message = format!(
+            "the group launches {alias}, and an instance refresh cannot roll back to an alias"
+        );
         let remedy = "set the group's launch template to a version by number, or choose \
                       on_failure stop";
         return refuse("on_failure", message, remedy);
     }
     if let Some(why) = &target.no_auto_rollback {
-        let message = format!("{why}, and AWS takes no refresh back then");
+        let message = format!("{why}, so AWS cannot roll the refresh back");
         let remedy = "name the image by its id, choose on_failure stop, or roll with engine \
                       rolling";
         return refuse("on_failure", message, remedy);

@@ -88,8 +88,7 @@ impl Following {
         if now.since(self.progressed_at) > self.limit {
             let limit = humantime::format_duration(self.limit);
             return Step::Stuck(format!(
-                "instance refresh {} has not got any further for {limit} ({summary}), and still \
-                 runs",
+                "instance refresh {} has made no progress for {limit} ({summary}), and still runs",
                 found.id
             ));
         }
@@ -148,7 +147,7 @@ mod tests {
         let Step::Stuck(reason) = following.next(&rolling, at(101) + limit) else {
             panic!("it is stuck")
         };
-        assert!(reason.contains("r-1 has not got any further for"), "{reason}");
+        assert!(reason.contains("r-1 has made no progress for"), "{reason}");
         let over = instance_refresh(InstanceRefreshState::Cancelled, Some("lt-1:2"));
         assert_eq!(following.next(&over, at(101) + limit), Step::Over(Outcome::Aborted));
     }
@@ -187,7 +186,7 @@ mod tests {
         assert_eq!(left("lt-1:2", true, true), None);
         assert_eq!(left("lt-1:1", true, false), None, "it went back");
         let old = left("lt-1:1", true, true).expect("an old instance");
-        assert_eq!(old.message, "i-1 runs lt-1:1 all the same");
+        assert_eq!(old.message, "i-1 still runs lt-1:1");
         assert_eq!((old.deadline, old.wait), (at(100) + SETTLES_WITHIN, None));
         let idle = left("lt-1:2", false, true).expect("an idle instance");
         assert_eq!(idle.deadline, at(50) + spec.health.healthy_timeout);

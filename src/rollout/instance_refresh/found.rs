@@ -91,7 +91,9 @@ impl<'a> Found<'a> {
             Next::Nothing => {
                 let Some(idle) = self.unproven() else { return };
                 let message = idle.message;
-                format!("nothing is left to replace, and {message}: an apply waits until they do")
+                format!(
+                    "no instance has to be replaced, but {message}: an apply waits until they serve"
+                )
             }
             Next::Join(instance_refresh) => format!(
                 "instance refresh {} is under way and is followed ({})",
@@ -99,7 +101,7 @@ impl<'a> Found<'a> {
                 summary(instance_refresh)
             ),
             Next::Foreign(instance_refresh) => {
-                format!("{}: nothing is done now", foreign(instance_refresh))
+                format!("{}: an apply does nothing while it runs", foreign(instance_refresh))
             }
         };
         preview.changes = true;
@@ -113,11 +115,11 @@ impl<'a> Found<'a> {
     pub(crate) fn allow(self, command: Command) -> Result<(), ProviderError> {
         let name = command.name();
         if matches!(command, Command::Pause | Command::Resume) {
-            let message = format!("an instance refresh cannot be told to {name}");
+            let message = format!("AWS cannot {name} an instance refresh");
             let error = ProviderError::invalid(name, "engine", message);
             return Err(error.with_remedy(
-                "checkpoints hold it for a time; rolling abort ends it where it is, and rolling \
-                 rollback has it go back",
+                "checkpoints pause it for a set time; `rolling abort` cancels it, and `rolling \
+                 rollback` rolls it back",
             ));
         }
         match self.foreign() {
@@ -146,7 +148,7 @@ impl<'a> Found<'a> {
         Some(match old {
             Some((id, instance)) => {
                 let runs = instance.revision.as_ref().map_or("something else", |r| r.as_str());
-                format!("{id} runs {runs} all the same")
+                format!("{id} still runs {runs}")
             }
             None => format!("the group does not launch {} yet", target.revision),
         })

@@ -151,7 +151,7 @@ pub(crate) fn phrases(preferences: &InstanceRefreshPreferences) -> Vec<String> {
     if !preferences.bake_time.is_zero() {
         phrases.push(format!("bakes for {}", span(preferences.bake_time)));
     }
-    let rolls_back = "goes back to the group's present template when it fails";
+    let rolls_back = "rolls back to the group's current template when it fails";
     let stays = "leaves the instances as they are when it fails";
     phrases.push(if preferences.rolls_back { rolls_back } else { stays }.to_owned());
     for (what, rule, replaced) in [

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rolling_provider::{Action, InstanceId, Timestamp};
 
 use super::input::Input;
+use crate::model::event::Cause;
 use crate::model::spec::Pacing;
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::Record;
@@ -14,7 +15,8 @@ use crate::rollout::state::{Halt, HookRun, Question};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a plan that nobody carries out changes nothing"]
 pub struct Plan {
-    /// Actions in order. When one fails, the engine drops the rest and takes a fresh look.
+    /// Actions in order. When one fails, the engine carries out only those of the rest that
+    /// [`super::may_act_beside`] allows, and takes a fresh look.
     pub actions: Vec<Step>,
     /// A batch that begins with this plan.
     pub begins: Option<BatchStart>,
@@ -24,7 +26,7 @@ pub struct Plan {
     pub(crate) batch_ends: bool,
     /// What to ask the gates in the background, until a plan asks something else.
     pub(crate) asks: Option<Ask>,
-    /// The hook to run in the background, until a plan names another.
+    /// The hook to run in the background, until a plan names none.
     pub(crate) hook: Option<HookRun>,
     /// Instances for which `before_deregister` is done, as the record of an earlier engine says.
     pub(crate) prepared: BTreeSet<InstanceId>,
@@ -139,15 +141,23 @@ pub struct BatchStart {
     pub victims: BTreeSet<InstanceId>,
     /// How many instances it launches beside the fleet.
     pub(crate) launches: u32,
+    /// Its number in the record, where hooks go by batches.
+    pub(crate) recorded: Option<u32>,
 }
 
 impl BatchStart {
-    pub(super) fn of(input: &Input<'_>, victims: BTreeSet<InstanceId>, launches: u32) -> Self {
+    /// Returns the batch that begins, `recorded` with this number.
+    pub(super) fn of(
+        input: &Input<'_>,
+        recorded: Option<u32>,
+        victims: BTreeSet<InstanceId>,
+        launches: u32,
+    ) -> Self {
         let number = match input.spec.pacing {
             Pacing::Batch => Some(input.state.batch.number + 1),
             Pacing::Continuous => None,
         };
-        BatchStart { number, victims, launches }
+        BatchStart { number, victims, launches, recorded }
     }
 }
 
@@ -162,6 +172,8 @@ pub enum Verdict {
     RollBack {
         /// Why, as a sentence.
         reason: String,
+        /// What the failure comes from, where that is known.
+        cause: Option<Cause>,
         /// Whether a command asked for it.
         asked: bool,
     },

@@ -274,7 +274,6 @@ mod tests {
                 instance,
                 is_new: *kind == 3,
                 failed: *kind == 3,
-                excused: false,
                 is_victim: false,
                 set_aside: false,
                 left_alone: false,

@@ -16,13 +16,14 @@ pub(crate) fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Rec
     let mut record = standing(input, view);
     let was_meant = record.size;
     record.hooks = hook::standing(input, record.hooks.take());
-    if hook::before_rollout(input, &mut record, plan) {
+    if hook::before_rollout(input, &record) {
+        hook::ask_before_rollout(input, &record, plan);
         return record;
     }
-    let turns = hook::before_rollback(input, &mut record);
+    let turns = hook::before_rollback(input, &record);
     record.promoted |= shift::has_all(input);
     let failed = count_failure(input, &mut record);
-    pass_checkpoint(input, view, &mut record);
+    let mut record = at_checkpoint(input, view, record);
     // Another process may scale the fleet meanwhile, which changes the size that surge adds to.
     record.size = state.size(look);
 
@@ -50,7 +51,6 @@ pub(crate) fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Rec
         return record;
     }
     if turns {
-        hook::ask_before_rollback(input, plan);
         return record;
     }
     plan.actions.extend(suspend(input, &record));
@@ -66,7 +66,8 @@ pub(crate) fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Rec
         plan.actions.push(set_size(input, desired));
     }
     if begins {
-        plan.begins = Some(BatchStart::of(input, BTreeSet::new(), raise));
+        let number = hook::batch_number(input, Some(&record));
+        plan.begins = Some(BatchStart::of(input, number, BTreeSet::new(), raise));
     }
     record
 }
@@ -188,13 +189,7 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
     match found.phase {
         Phase::Rolling => record,
         _ if state.direction.resume || state.direction.rolls_back.is_some() => {
-            if found.phase == Phase::Halted(Ending::Paused)
-                && let Some(paused_at) = found.pause_changed_at
-            {
-                record.paused += input.now.since(paused_at);
-            }
-            record.pause_changed_at = Some(input.now);
-            record.phase = Phase::Rolling;
+            let mut record = record.resumed(input.now);
             // The pause has resumed these processes.
             let running = input.spec.suspend_processes.difference(&input.look.suspended);
             record.borrowed.suspended.extend(running.cloned());
@@ -262,7 +257,7 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
         retained_failed: 0,
         last_retained: None,
         checkpoints_passed: 0,
-        reached_at: None,
+        reached: None,
         paused: std::time::Duration::ZERO,
         pause_changed_at: None,
         acknowledged: Vec::new(),
@@ -306,19 +301,22 @@ fn count_failure(input: &Input<'_>, record: &mut Record) -> Option<Step> {
 
 /// Passes the checkpoint when its time is over, or when the operator resumes the rollout.
 ///
-/// Resuming does not wait until the gates have been checked.
-fn pass_checkpoint(input: &Input<'_>, view: &View<'_>, record: &mut Record) {
+/// Resuming does not wait until the gates have been checked. What the record says counts: after a
+/// pause or a crash instances soak again, and the checkpoint is reached all the same.
+fn at_checkpoint(input: &Input<'_>, view: &View<'_>, record: Record) -> Record {
     let since = input.state.waits.at_checkpoint;
-    let Some(ahead) = pace::checkpoint(input) else { return };
+    let Some(ahead) = pace::checkpoint(input) else { return record };
     let times = since.zip(ahead.pause);
     let over = times.is_some_and(|(since, pause)| input.now >= since + pause);
     let resumed =
         input.state.control.as_ref().is_some_and(|control| control.command == Command::Resume);
     let reached = pace::reached(input, view).is_some();
-    let at_checkpoint = since.is_some() || reached;
+    let at_checkpoint = since.is_some() || reached || record.reached_at().is_some();
     let expired = pace::expired(input).is_some_and(|expiry| !expiry.rolls_back) && reached;
     if over || expired || (resumed && at_checkpoint) {
-        record.checkpoints_passed += 1;
-        record.reached_at = None;
+        return record.past_checkpoint();
     }
+    // A fleet that has grown has more to replace before it.
+    let is_ahead = !reached && pace::allowance(input, view, Some(ahead)) > 0;
+    Record { reached: record.reached.filter(|_| !is_ahead), ..record }
 }

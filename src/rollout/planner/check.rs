@@ -38,6 +38,11 @@ pub fn violations(input: &Input<'_>, plan: &Plan) -> Vec<String> {
     found
 }
 
+/// Returns the instances that `action` takes out, puts back, updates or ends.
+pub(super) fn instances_of(action: &Action) -> Vec<InstanceId> {
+    touched(action)
+}
+
 /// Property 25: no plan touches what the rollout does not own, or takes out a protected instance.
 fn check_ownership(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
     for step in &plan.actions {

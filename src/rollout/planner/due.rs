@@ -87,7 +87,8 @@ fn likely(input: &Input<'_>, wait: &Wait) -> Vec<Timestamp> {
         | WaitKind::Bake
         | WaitKind::Evaluation
         | WaitKind::InstanceRefresh
-        | WaitKind::Lease => Vec::new(),
+        | WaitKind::Lease
+        | WaitKind::Call => Vec::new(),
     }
 }
 

@@ -51,6 +51,15 @@ pub(crate) fn watch_continuously(input: &Input<'_>, plan: &mut Plan) {
     }
 }
 
+/// Watches the alarms while a hook is run on the way forward, which may take long.
+pub(crate) fn watch_beside_hook(input: &Input<'_>, plan: &mut Plan) {
+    let direction = &input.state.direction;
+    let is_forward = direction.halt.is_none() && direction.rolls_back.is_none();
+    if is_forward && plan.hook.is_some() && plan.asks.is_none() {
+        watch(input, plan);
+    }
+}
+
 /// Waits for the bake time, in which everything must stay healthy.
 ///
 /// Returns whether that time is not over.

@@ -98,11 +98,11 @@ impl Way<'_> {
         if record.phase == phase && !unanswered {
             return;
         }
+        let passes = halt.at_checkpoint && record.phase != phase;
+        let record = if passes { &record.clone().past_checkpoint() } else { record };
         plan.actions.push(Step::record(Record {
             phase,
             fault: halt.fault,
-            checkpoints_passed: record.checkpoints_passed
-                + u32::from(halt.at_checkpoint && record.phase != phase),
             acknowledged: record.acknowledge(control.map(|control| control.id.as_str())),
             reason: Some(halt.reason.clone()),
             // Instances go back into rotation: whoever is chosen again is prepared again.
@@ -187,7 +187,7 @@ impl Way<'_> {
         }
         let back = state.put_back_until();
         let detail = match back.filter(|_| view.serving() > view.window.floor() as usize) {
-            Some(_) => "those put back into rotation may not be seen as they are yet".into(),
+            Some(_) => "instances that were registered again may not show as healthy yet".into(),
             None => {
                 let aside = view.members.iter().find(|m| m.spared && m.instance.protected);
                 let aside = aside.map(|m| format!("; {} is protected from scale-in", m.id));
@@ -231,8 +231,8 @@ impl Way<'_> {
 fn wait_for_primary(input: &Input<'_>, view: &View<'_>, plan: &mut Plan, deadline: Timestamp) {
     plan.actions.extend(shift::register_in_primary(input, view, &BTreeSet::new()));
     if input.now < deadline {
-        let detail = Some("the requests wait for the first target group".into());
-        let (kind, instances) = (WaitKind::Floor, Vec::new());
+        let detail = "requests return when enough instances serve in the first target group";
+        let (kind, instances, detail) = (WaitKind::Floor, Vec::new(), Some(detail.into()));
         plan.wait(Wait { kind, instances, detail, deadline });
     } else if let Some(record) = &input.state.record {
         plan.actions.extend(resume(input, record, false));

@@ -43,12 +43,17 @@ fn token(input: &Input<'_>, instances: &BTreeSet<InstanceId>) -> String {
     digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Confirms updates that are done, and asks again for those that were only marked.
-pub(crate) fn follow(input: &Input<'_>, plan: &mut Plan) {
-    let Input { look, target, state, now, .. } = *input;
+/// Confirms updates that are done.
+pub(crate) fn confirm(input: &Input<'_>, plan: &mut Plan) {
     for (to, instances) in of(input, |update, _| update.state == UpdateState::Done) {
         plan.actions.push(Step::new(Action::Confirm { instances, to: Some(to) }));
     }
+}
+
+/// Confirms updates that are done, and asks again for those that were only marked.
+pub(crate) fn follow(input: &Input<'_>, plan: &mut Plan) {
+    let Input { look, target, state, now, .. } = *input;
+    confirm(input, plan);
     let mut lost: BTreeMap<&str, BTreeSet<InstanceId>> = BTreeMap::new();
     for (id, instance) in &look.instances {
         let Some(update) = &instance.update else { continue };
@@ -78,9 +83,7 @@ pub(crate) fn settle(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     if !input.is_in_place() {
         return;
     }
-    for (to, instances) in of(input, |update, _| update.state == UpdateState::Done) {
-        plan.actions.push(Step::new(Action::Confirm { instances, to: Some(to) }));
-    }
+    confirm(input, plan);
     let lost = of(input, |update, id| update.state == UpdateState::Marked && is_lost(input, id));
     for instances in lost.into_values() {
         plan.actions.push(Step::new(Action::Confirm { instances, to: None }));

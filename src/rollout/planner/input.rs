@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rolling_provider::{Observation, Target, Timestamp};
+use rolling_provider::{Action, Observation, Target, Timestamp};
 
 use crate::model::spec::RollingDeployment;
 use crate::rollout::state::RolloutState;
@@ -23,6 +23,22 @@ pub struct Input<'a> {
 }
 
 impl Input<'_> {
+    /// Describes `action`, with the names of target groups instead of their ids.
+    pub(crate) fn named(&self, action: &Action) -> String {
+        let message = action.to_string();
+        let (Action::Register { target_group, .. } | Action::Deregister { target_group, .. }) =
+            action
+        else {
+            return message;
+        };
+        let group = self.target.rotation().find(|group| group.id == *target_group);
+        let start = message.strip_suffix(target_group.as_str());
+        match (start, group) {
+            (Some(start), Some(group)) => format!("{start}target group {}", group.name),
+            _ => message,
+        }
+    }
+
     /// Whether everything is done and must stay healthy for the bake time.
     pub(super) fn bakes(&self) -> bool {
         self.state.gates.baking.is_some()
@@ -39,7 +55,45 @@ impl Input<'_> {
     }
 
     /// Whether instances are updated in place instead of replaced.
-    pub(super) fn is_in_place(&self) -> bool {
+    pub(crate) fn is_in_place(&self) -> bool {
         self.spec.replacement.within().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rolling_provider::TargetGroup;
+
+    use super::*;
+    use crate::rollout::example::{look, spec, target};
+
+    #[test]
+    fn an_action_is_described_with_the_name_of_its_target_group() {
+        let group = |id: &str, name: &str| TargetGroup {
+            id: id.into(),
+            name: name.into(),
+            drain: Duration::ZERO,
+            register: Duration::ZERO,
+            slow_start: Duration::ZERO,
+            warnings: Vec::new(),
+        };
+        let mut target = target();
+        target.target_groups = vec![group("arn:1", "web")];
+        target.second = Some(group("arn:2", "web-second"));
+        let (spec, look) = (spec(&serde_json::json!({})), look("lt-1:1"));
+        let state = RolloutState::new("r", Timestamp(0));
+        let input =
+            Input { spec: &spec, target: &target, look: &look, state: &state, now: look.at };
+        let instances = || ["i-1".into()].into();
+        let register =
+            |group: &str| Action::Register { target_group: group.into(), instances: instances() };
+        let leave = Action::Deregister { target_group: "arn:1".into(), instances: instances() };
+        assert_eq!(input.named(&register("arn:2")), "register i-1 in target group web-second");
+        assert_eq!(input.named(&leave), "deregister i-1 from target group web");
+        assert_eq!(input.named(&register("arn:3")), "register i-1 in arn:3", "of another target");
+        assert_eq!(
+            input.named(&Action::Shift { percent: 10 }),
+            "send 10 % of the requests to the second target group"
+        );
     }
 }

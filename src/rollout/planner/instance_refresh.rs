@@ -11,9 +11,12 @@ use super::View;
 use super::deadlines::ASSUMED_BOOT;
 use super::input::Input;
 use super::set_aside::{left_alone, set_aside};
-use crate::model::preview::Preview;
+use crate::model::preview::{AtWorst, Preview};
 use crate::model::spec::OnFailure;
 use crate::rollout::instance_refresh::{self, Bounds, bounds, is_done, old, phrases};
+
+/// How long EC2 Auto Scaling waits for progress before a refresh fails, by its documentation.
+const GIVES_UP_AFTER: Duration = Duration::from_secs(3600);
 
 /// Previews what a refresh would do now, where none is under way.
 pub(super) fn preview(input: &Input<'_>) -> Preview {
@@ -36,7 +39,8 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
     }
     let names = target.target_groups.iter().map(|group| (group.id.clone(), group.name.clone()));
     Preview {
-        at_worst: None,
+        at_worst: (count > 0).then(|| at_worst(input, comes_to, size)),
+        may_wait: Vec::new(),
         left_alone: left_alone(input),
         changes,
         target: target.name.clone(),
@@ -63,6 +67,19 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
     }
 }
 
+/// Returns the worst case: EC2 Auto Scaling gives a refresh up by its own rule.
+fn at_worst(input: &Input<'_>, comes_to: Bounds, size: u32) -> AtWorst {
+    let launch = input.target.boot.unwrap_or(ASSUMED_BOOT) + input.target.register();
+    let places = comes_to.ceiling.saturating_sub(comes_to.floor);
+    AtWorst {
+        out: size.saturating_sub(comes_to.floor),
+        out_seconds: (GIVES_UP_AFTER + launch).as_secs(),
+        exposed: places.clamp(1, size.max(1)),
+        exposed_seconds: GIVES_UP_AFTER.as_secs(),
+        recovers: input.spec.on_failure == OnFailure::Rollback,
+    }
+}
+
 /// Returns how long it takes if every boot takes the median and every place is refilled at once.
 fn expected(input: &Input<'_>, comes_to: Bounds, count: usize) -> Duration {
     let Input { spec, target, .. } = *input;
@@ -86,9 +103,9 @@ fn differs(preferences: &InstanceRefreshPreferences) -> String {
         |time| humantime::format_duration(time).to_string(),
     );
     format!(
-        "EC2 Auto Scaling rolls by its own rules, whether or not anybody waits: a new instance \
-         counts when the group's own health checks pass and it has been in service for {warmup}; \
-         it gives up after an hour in which nothing gets healthy; scaling goes on meanwhile"
+        "EC2 Auto Scaling rolls by its own rules, even when no client runs: a new instance counts \
+         when the group's own health checks pass and it has been in service for {warmup}; it gives \
+         up after an hour in which no instance becomes healthy; scaling continues"
     )
 }
 
@@ -104,7 +121,7 @@ fn warnings(input: &Input<'_>, view: &View<'_>, comes_to: Bounds) -> Vec<String>
         ));
     }
     if asked.size > 0 && comes_to.floor == 0 {
-        warnings.push("no instance has to serve meanwhile: an outage".to_owned());
+        warnings.push("no instance has to serve during the refresh: an outage".to_owned());
     }
     if let Some(why) = &target.no_surge {
         warnings.push(format!("{why}: its percentages are of units"));
@@ -117,8 +134,8 @@ fn warnings(input: &Input<'_>, view: &View<'_>, comes_to: Bounds) -> Vec<String>
     let template = look.template.as_ref().map(|found| target.resolve(found));
     if spec.on_failure == OnFailure::Rollback && template == Some(&target.revision) {
         warnings.push(format!(
-            "the group launches {} already: where it fails, EC2 Auto Scaling has nothing else to \
-             go back to",
+            "the group launches {} already: if the refresh fails, EC2 Auto Scaling has no other \
+             template to roll back to",
             target.revision
         ));
     }

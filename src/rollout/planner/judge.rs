@@ -3,7 +3,7 @@
 use rolling_provider::Timestamp;
 
 use super::input::Input;
-use super::{Plan, Verdict, check};
+use super::{Plan, Verdict, check, hook};
 use crate::rollout::state::{Halt, LOOKS_LAG};
 
 /// How often plans may break the same promise before they are carried out, with good plans in
@@ -54,7 +54,12 @@ pub(crate) fn judge(
     condemned: &mut Condemned,
 ) -> (Plan, Option<Objection>) {
     let is_halting = input.state.direction.halt.is_some();
-    judge_by(|plan| check::violations(input, plan), plan, is_halting, input.now, condemned)
+    let violations = |plan: &Plan| check::violations(input, plan);
+    let (mut plan, objection) = judge_by(violations, plan, is_halting, input.now, condemned);
+    if objection.is_some() {
+        hook::keep_running(input, &mut plan);
+    }
+    (plan, objection)
 }
 
 fn judge_by(
@@ -76,13 +81,17 @@ fn judge_by(
         condemned.begin(&message, now);
     }
     plan.begins = None;
+    // What a bad plan knows of hooks is no better than the rest of it.
+    plan.hook = None;
+    plan.prepared.clear();
+    plan.released.clear();
     if condemned.may_pass(now) {
         plan.actions.clear();
         plan.chosen.clear();
         plan.verdict = Verdict::Continue;
     } else if !is_halting {
         plan.actions.clear();
-        let reason = format!("stopped by its own check: {message}");
+        let reason = format!("stopped by the safety check: {message}");
         plan.verdict = Verdict::Halt(Halt { fault: false, ..Halt::failed(reason, now) });
     } else {
         keep_what_breaks_nothing(violations, &mut plan);
@@ -107,7 +116,7 @@ fn keep_what_breaks_nothing(violations: impl Fn(&Plan) -> Vec<String>, plan: &mu
 mod tests {
     use std::time::Duration;
 
-    use rolling_provider::Action;
+    use rolling_provider::{Action, InstanceId};
 
     use super::super::Step;
     use super::*;
@@ -144,6 +153,14 @@ mod tests {
         let (left, _) = judge_by(breaks, plan(&["bad"]), false, at(lag + 1), &mut condemned);
         let Verdict::Halt(halt) = left.verdict else { panic!("{:?}", left.verdict) };
         assert!(halt.reason.ends_with("it is bad") && !halt.fault, "{halt:?}");
+    }
+
+    #[test]
+    fn nothing_of_a_bad_plan_is_believed_about_hooks() {
+        let of = || [InstanceId::new("i-1")].into();
+        let bad = Plan { prepared: of(), released: of(), ..plan(&["bad"]) };
+        let (left, _) = judge_by(breaks, bad, false, at(0), &mut Condemned::default());
+        assert!(left.prepared.is_empty() && left.released.is_empty() && left.hook.is_none());
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(crate) fn reached(input: &Input<'_>, view: &View<'_>) -> Option<Checkpoint> 
 /// Counts from the time in the record, so that it is the same for whichever engine is at work.
 pub(crate) fn expired(input: &Input<'_>) -> Option<Expiry> {
     let expiry = checkpoint(input)?.expires?;
-    let since = input.state.record.as_ref()?.reached_at?;
+    let since = input.state.record.as_ref()?.reached_at()?;
     (input.now >= since + expiry.after).then_some(expiry)
 }
 

@@ -24,7 +24,8 @@ pub(crate) fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
     let mut gates = spec.checkpoints.iter().map(|checkpoint| checkpoint.quota(size) as usize);
     let mut gate = gates.next();
     let mut batches = Vec::new();
-    let mut launched = 0;
+    // What a rollout under way has launched already need not be launched again.
+    let mut launched = (input.state.surge() as usize).min(surge);
     let mut waited = false;
     while paper.old > 0 {
         let allowed = gate.map_or(usize::MAX, |quota| quota.saturating_sub(paper.new));

@@ -1,8 +1,10 @@
-//! What can be known beforehand that prevents a rollout from succeeding, or may.
+//! What can be known beforehand that prevents a rollout from succeeding, or may. What does so for
+//! certain is refused before anything is changed.
 
 use std::time::Duration;
 
 use super::View;
+use super::deadlines::SET_ASIDE_FOR;
 use super::input::Input;
 use crate::model::spec::{Policy, RollingDeployment};
 use crate::rollout::serving::hook_told;
@@ -20,23 +22,39 @@ pub struct Preflight {
     pub remedy: String,
 }
 
-/// Returns everything that prevents a rollout of `input` from succeeding, whatever happens in it.
+/// Returns everything that prevents a rollout of `input` from succeeding, or may.
 pub(crate) fn preflight(input: &Input<'_>) -> Vec<Preflight> {
-    let Input { spec, target, .. } = *input;
     if View::new(input).window.size == 0 {
         return Vec::new();
     }
-    let mut found: Vec<Preflight> = no_place(input).into_iter().collect();
+    no_place(input)
+        .into_iter()
+        .chain(waits_for_protected(input))
+        .chain(slow_launch(input))
+        .chain(long_hook(input))
+        .chain(short_deadline(input))
+        .chain(threshold_out_of_reach(input))
+        .collect()
+}
+
+/// Returns what makes it impossible for a rollout to begin, or to end, whatever happens in it.
+pub(crate) fn impossible(input: &Input<'_>) -> Option<Preflight> {
+    preflight(input).into_iter().find(|found| found.is_error)
+}
+
+/// Finds that launches may take longer than they may. Past launches show only what they took with
+/// another revision, so this is never certain.
+fn slow_launch(input: &Input<'_>) -> Option<Preflight> {
+    let Input { spec, target, .. } = *input;
     let registers = target.register();
     let launch = target.boot.unwrap_or_default() + registers;
     let limit = spec.health.healthy_timeout;
-    if launch > limit {
+    (launch > limit).then(|| {
         let boot = target.boot.map_or(String::new(), |boot| {
             format!("launches of this fleet take {}, and ", span(boot))
         });
-        found.push(Preflight {
-            // A load balancer may report a target as healthy for the first time sooner than that.
-            is_error: target.boot.is_some_and(|boot| boot > limit),
+        Preflight {
+            is_error: false,
             attribute: "health/healthy_timeout",
             message: format!(
                 "instances may not become healthy within {}: {boot}the health check of the \
@@ -49,31 +67,54 @@ pub(crate) fn preflight(input: &Input<'_>) -> Vec<Preflight> {
                  threshold",
                 span(launch)
             ),
-        });
-    }
-    found.extend(long_hook(input));
-    let soak = spec.health.min_healthy_time;
+        }
+    })
+}
+
+/// Finds that a rollout may be given up while it does what it is to do. That is certain where
+/// instances drain for longer than the whole time without progress.
+fn short_deadline(input: &Input<'_>) -> Option<Preflight> {
+    let Input { spec, target, .. } = *input;
+    let launch = target.boot.unwrap_or_default() + target.register();
     let drain = RollingDeployment::drain_deadline(input.drain());
     let deadline = spec.progress_deadline(input.drain());
-    let step = drain.max(input.drain() + launch + soak);
-    if deadline < step {
-        found.push(Preflight {
-            is_error: true,
-            attribute: "progress_deadline",
-            message: format!(
-                "one batch takes up to {}, of which draining is {}, and the rollout is given up \
-                 after {} without progress",
-                span(step),
-                span(input.drain()),
-                span(deadline),
-            ),
-            remedy: format!(
-                "set it above {}, leave it out, or shorten the deregistration delay",
-                span(step)
-            ),
-        });
-    }
-    found
+    let step = drain.max(input.drain() + launch + spec.health.min_healthy_time);
+    (deadline < step).then(|| Preflight {
+        is_error: deadline < input.drain(),
+        attribute: "progress_deadline",
+        message: format!(
+            "one batch takes up to {}, including {} of draining, but the rollout ends after {} \
+             without progress",
+            span(step),
+            span(input.drain()),
+            span(deadline),
+        ),
+        remedy: format!(
+            "set it above {}, leave it out, or shorten the deregistration delay",
+            span(step)
+        ),
+    })
+}
+
+/// Finds that a rollout is given up for lack of progress before as many instances can have failed
+/// as the document allows.
+fn threshold_out_of_reach(input: &Input<'_>) -> Option<Preflight> {
+    let spec = input.spec;
+    let default = RollingDeployment { progress_deadline: None, ..spec.clone() };
+    let needed = default.progress_deadline(input.drain());
+    let deadline = spec.progress_deadline(input.drain());
+    (spec.failure_threshold > 1 && deadline < needed).then(|| Preflight {
+        is_error: false,
+        attribute: "progress_deadline",
+        message: format!(
+            "failure_threshold is {}, and that many failures one after another can take {}, but \
+             the rollout ends after {} without progress",
+            spec.failure_threshold,
+            span(needed),
+            span(deadline),
+        ),
+        remedy: format!("set it to at least {}, or leave it out", span(needed)),
+    })
 }
 
 /// Finds a hook that may hold a launch for longer than it may take.
@@ -91,40 +132,87 @@ fn long_hook(input: &Input<'_>) -> Option<Preflight> {
             span(limit)
         ),
         remedy: format!(
-            "set it above {}, or see that whoever is notified completes the hook in time",
-            span(hook.heartbeat)
+            "set it above {}, or make sure that the hook is completed within {}",
+            span(hook.heartbeat),
+            span(limit)
         ),
     })
 }
 
-/// Finds that no serving instance may ever be taken out: so many stay as they are without serving
-/// that the floor is never exceeded.
+/// Finds that the rollout can never begin or never end: so many instances stay as they are without
+/// serving that no serving one may ever be taken out, or that the surge can never be given back.
 pub(super) fn no_place(input: &Input<'_>) -> Option<Preflight> {
     let view = View::new(input);
     let (window, idle) = (view.window, view.stay_idle());
     let serve_at_most = (window.ceiling() as usize).saturating_sub(idle);
+    let begins = serve_at_most > window.floor() as usize;
+    // At the end the fleet has its size, and those that do not serve are still among it.
+    let ends = idle <= window.unavailable as usize;
     let must_go = view.old().any(|member| member.serves);
-    if idle == 0 || !must_go || serve_at_most > window.floor() as usize {
+    if idle == 0 || !must_go || (begins && ends) {
         return None;
     }
-    let least = idle + 1;
+    let what = match begins {
+        true => "the additional instances can never be removed again",
+        false => "nothing can ever be replaced",
+    };
+    let serve = if begins { (window.size as usize).saturating_sub(idle) } else { serve_at_most };
+    let least = if begins { idle } else { idle + 1 };
+    let attribute = out_attribute(input);
     Some(Preflight {
         is_error: true,
-        attribute: match input.spec.policy {
-            Policy::RollingWithin { .. } => "max_unavailable",
-            _ => "batch_size",
-        },
+        attribute,
         message: format!(
-            "nothing can ever be replaced: {idle} of {} instances do not serve and are left \
-             alone, so that at most {serve_at_most} serve, and at least {} must",
+            "{what}: {idle} of {} instances do not serve and are left alone, so that at most \
+             {serve} serve, and at least {} must",
             window.size,
             window.floor(),
         ),
-        remedy: format!(
-            "let at least {least} be out at once, or have the {idle} serve, or no longer leave \
-             them alone"
-        ),
+        remedy: match attribute {
+            "policy" => format!(
+                "choose a policy that lets at least {least} be unavailable at once, make the \
+                 {idle} that do not serve healthy, or no longer leave them alone"
+            ),
+            _ => format!(
+                "let at least {least} be unavailable at once, make the {idle} that do not serve \
+                 healthy, or no longer leave them alone"
+            ),
+        },
     })
+}
+
+/// Finds that nothing can be replaced until protected instances that do not serve are no longer
+/// protected, or serve.
+fn waits_for_protected(input: &Input<'_>) -> Option<Preflight> {
+    let view = View::new(input);
+    let blocking = view.idle_set_aside();
+    let idle = view.stay_idle() + blocking.len();
+    let serve_at_most = (view.window.ceiling() as usize).saturating_sub(idle);
+    if blocking.is_empty() || serve_at_most > view.window.floor() as usize {
+        return None;
+    }
+    let ids: Vec<&str> = blocking.iter().map(|id| id.as_str()).collect();
+    Some(Preflight {
+        is_error: false,
+        attribute: "scale_in_protected_instances",
+        message: format!(
+            "{} {} not serve and may not be scaled in: until that changes nothing else can be \
+             replaced, and the rollout waits for it, up to {}",
+            ids.join(", "),
+            if ids.len() == 1 { "does" } else { "do" },
+            span(SET_ASIDE_FOR),
+        ),
+        remedy: "remove the protection, have them serve, or set refresh".into(),
+    })
+}
+
+/// Returns the attribute that says how many instances may be out of service at once.
+fn out_attribute(input: &Input<'_>) -> &'static str {
+    match input.spec.policy {
+        Policy::RollingWithin { .. } => "max_unavailable",
+        Policy::Rolling(_) => "batch_size",
+        _ => "policy",
+    }
 }
 
 fn span(duration: Duration) -> String {

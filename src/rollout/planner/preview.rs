@@ -1,14 +1,15 @@
 //! Preview of a rollout: the same choices as the real one, on a fleet where every launch works.
 
+mod costs;
+
 use std::time::Duration;
 
 use rolling_provider::Revision;
 
-use super::deadlines::ASSUMED_BOOT;
 use super::input::Input;
 use super::set_aside::{left_alone, set_aside};
 use super::{Member, View, is_converged, paper, termination};
-use crate::model::preview::{AtWorst, BatchPreview, Borrowing, Preview};
+use crate::model::preview::{Borrowing, Preview};
 use crate::model::spec::{BatchSize, Executor, Pacing, Policy, TrafficStep};
 use crate::record::{Ending, Phase, Record};
 use crate::rollout::serving::held_by_hooks;
@@ -22,7 +23,7 @@ pub fn preview(input: &Input<'_>) -> Preview {
     let view = View::new(input);
     let changes = !is_converged(input);
     let batches = if changes { paper::batches(input, &view) } else { Vec::new() };
-    let expected = expected(input, &batches);
+    let expected = costs::expected(input, &batches);
     let mut warnings = warnings(input, &view, changes);
     if changes {
         warnings.extend(due_meanwhile(input, expected));
@@ -31,26 +32,20 @@ pub fn preview(input: &Input<'_>) -> Preview {
     }
     let raise: u32 = batches.iter().map(|batch| batch.launches).sum();
     Preview {
-        at_worst: at_worst(input, &view, &batches),
+        at_worst: costs::at_worst(input, &view, &batches),
+        may_wait: if changes { costs::may_wait(input, &view) } else { Vec::new() },
         left_alone: left_alone(input),
         changes,
         target: target.name.clone(),
         kind: target.kind,
-        from: match input.is_in_place() || look.is_unmanaged() {
-            true => adopted(input, &view),
-            false => look.template.clone(),
-        },
+        from: adopted(input, &view).or_else(|| look.template.clone()),
         to: target.revision.clone(),
-        target_groups: target
-            .target_groups
-            .iter()
-            .map(|g| (g.id.clone(), g.name.clone()))
-            .collect(),
+        target_groups: target.rotation().map(|g| (g.id.clone(), g.name.clone())).collect(),
         size: view.window.size,
         policy: spec.policy.name(),
         continuous: spec.pacing == Pacing::Continuous,
         instance_refresh: Vec::new(),
-        checkpoints: spec.checkpoints.iter().map(|checkpoint| checkpoint.percentage).collect(),
+        checkpoints: costs::checkpoints_ahead(input),
         requests: requests(input),
         hooks: hooks(input),
         gates: spec.gates.phrases(),
@@ -65,30 +60,6 @@ pub fn preview(input: &Input<'_>) -> Preview {
     }
 }
 
-/// Returns the worst case of the rollout: how many instances the window leaves out at once, and how
-/// many run a bad revision before the first of them is given up.
-fn at_worst(input: &Input<'_>, view: &View<'_>, batches: &[BatchPreview]) -> Option<AtWorst> {
-    let Input { spec, target, .. } = *input;
-    let first = batches.first()?;
-    let launch =
-        target.boot.unwrap_or(ASSUMED_BOOT) + target.register() + spec.health.min_healthy_time;
-    let replaced = batches.iter().map(|batch| batch.replaces.len()).max().unwrap_or_default();
-    let replaced = u32::try_from(replaced).unwrap_or(u32::MAX);
-    let count = |batch: &BatchPreview| {
-        batch.launches.max(u32::try_from(batch.replaces.len()).unwrap_or(u32::MAX))
-    };
-    let exposed = match spec.pacing {
-        Pacing::Continuous => view.window.slots(),
-        Pacing::Batch => count(first),
-    };
-    Some(AtWorst {
-        out: (view.window.size - view.window.floor()).min(replaced.max(exposed)),
-        out_seconds: (input.drain() + launch).as_secs(),
-        exposed: exposed.min(view.window.size),
-        exposed_seconds: spec.health.healthy_timeout.as_secs(),
-    })
-}
-
 fn borrows(input: &Input<'_>, raise: u32) -> Vec<Borrowing> {
     let Input { spec, look, state, .. } = *input;
     let mut borrows = Vec::new();
@@ -100,7 +71,8 @@ fn borrows(input: &Input<'_>, raise: u32) -> Vec<Borrowing> {
     }
     let desired = state.desired(look);
     if raise > 0 {
-        let becomes = format!("{} instead of {desired}", desired + raise);
+        let before = desired.saturating_sub(state.surge());
+        let becomes = format!("{} instead of {before}", desired + raise);
         borrows.push(Borrowing { what: "desired size", becomes });
     }
     if desired + raise > look.max() {
@@ -130,40 +102,6 @@ fn requests(input: &Input<'_>) -> Option<String> {
     }
 }
 
-/// Returns how long the batches take if every boot takes the median.
-///
-/// In continuous pacing the window's places share the work.
-fn expected(input: &Input<'_>, batches: &[BatchPreview]) -> Duration {
-    let Input { spec, target, .. } = *input;
-    let launch =
-        target.boot.unwrap_or(ASSUMED_BOOT) + target.register() + spec.health.min_healthy_time;
-    let surge: usize = batches.iter().map(|batch| batch.launches as usize).sum();
-    let mut old: usize = batches.iter().map(|batch| batch.replaces.len()).sum();
-    let waits: Duration = spec.checkpoints.iter().filter_map(|checkpoint| checkpoint.pause).sum();
-    let waits = match batches.is_empty() {
-        true => waits,
-        false => waits + spec.gates.bake_time + spec.shift_time(),
-    };
-    if spec.pacing == Pacing::Continuous {
-        let slots = View::new(input).window.slots().max(1);
-        let rounds = u32::try_from(old).unwrap_or(u32::MAX).div_ceil(slots);
-        return waits + (launch + input.drain()) * rounds;
-    }
-    let mut total = waits;
-    for batch in batches {
-        if !batch.replaces.is_empty() {
-            total += input.drain();
-        }
-        // The last ones are removed without a replacement when there is surge.
-        if batch.launches > 0 || old > surge {
-            total += launch;
-        }
-        old -= batch.replaces.len();
-    }
-    let pauses = u32::try_from(batches.len().saturating_sub(1)).unwrap_or(u32::MAX);
-    total + spec.pause_between_batches * pauses
-}
-
 fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
     let Input { target, look, state, .. } = *input;
     let mut warnings = target.warnings.clone();
@@ -187,10 +125,10 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
     warnings.extend(set_aside(input, view));
     if adopted(input, view).is_none() {
         let why = match view.members.iter().all(|m| m.instance.revision.is_none()) {
-            true => "nothing tells what the instances run",
-            false => "the fleet runs several revisions and none is known to be completed",
+            true => "it is unknown which revision the instances run",
+            false => "the fleet runs several revisions, and no completed revision is known",
         };
-        warnings.push(format!("{why}: there is nothing to roll back to"));
+        warnings.push(format!("{why}: a rollback is not possible"));
     }
     if let Some(template) = &look.template
         && target.aliases.contains_key(template)
@@ -249,8 +187,8 @@ fn short_soak(input: &Input<'_>) -> Option<String> {
     (spec.health.soak_is_given && slow > soak).then(|| {
         let [soak, slow] = [soak, slow].map(humantime::format_duration);
         format!(
-            "min_healthy_time is {soak}, and a target group's slow start takes {slow}: the old \
-             instances go while the new ones get few requests"
+            "min_healthy_time is {soak}, but a target group's slow start takes {slow}: old \
+             instances are terminated while new ones still get few requests"
         )
     })
 }
@@ -278,12 +216,16 @@ fn found_record(input: &Input<'_>, record: &Record) -> String {
     if is_paused && !state.direction.resume && state.control.is_none() {
         let why = record.reason.as_deref().unwrap_or("paused");
         return format!(
-            "rollout {} is paused ({why}): apply leaves it so, resume goes on with it",
+            "rollout {} is paused ({why}): apply does not resume it, resume does",
             record.id
         );
     }
+    let (id, to, status) = (&record.id, &record.to, record.status());
+    if record.is_over() && record.phase != Phase::Halted(Ending::Interrupted) {
+        return format!("rollout {id} to {to} has ended ({status}): apply starts a new rollout");
+    }
     let what = if record.to == target.revision { "continues" } else { "replaces" };
-    format!("{what} rollout {} to {}, found on the target", record.id, record.to)
+    format!("{what} rollout {id} to {to}, found on the target")
 }
 
 /// Warns of failed instances whose record is gone.
@@ -297,9 +239,9 @@ fn vanished(members: &[Member<'_>]) -> Option<String> {
         more => format!(" and {more} more"),
     };
     Some(format!(
-        "instance {id}{more} failed in rollout {rollout}, whose record is gone from the target: \
-         where another tool removes tags that it does not know, nothing tells what was borrowed \
-         (for Terraform's AWS provider, ignore_tags {{ key_prefixes = [\"rolling:\"] }} keeps them)"
+        "instance {id}{more} failed in rollout {rollout}, whose record is gone from the target: if \
+         another tool removes unknown tags, it is unknown what was borrowed (for Terraform's AWS \
+         provider, ignore_tags {{ key_prefixes = [\"rolling:\"] }} keeps them)"
     ))
 }
 

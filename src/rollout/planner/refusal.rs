@@ -1,10 +1,16 @@
 //! What an action leads to that the cloud refuses for good.
 
+use std::mem::discriminant;
+
 use rolling_provider::Action;
 
-use super::Verdict;
+use super::check::{instances_of, violations};
 use super::input::Input;
+use super::stop_conditions::unfinished;
+use super::{Plan, Step, Verdict, deadlines};
+use crate::model::event::Cause;
 use crate::model::spec::OnFailure;
+use crate::model::wait::{Wait, WaitKind};
 use crate::record::Ending;
 use crate::rollout::state::Halt;
 
@@ -14,16 +20,55 @@ pub(crate) fn refused(input: &Input<'_>, action: &Action, message: &str) -> Opti
     if input.state.direction.halt.is_some() || matches!(action, Action::Tag { .. }) {
         return None;
     }
-    let reason = format!("the cloud refused to {action}: {message}");
+    let reason = format!("the cloud refused to {}: {message}", input.named(action));
+    let reason = match &input.state.direction.rolls_back {
+        Some(first) => unfinished(&reason, first),
+        None => reason,
+    };
     // The revision is not at fault.
-    let halt = |reason| Halt { fault: false, ..Halt::failed(reason, input.now) };
+    let cause = Some(Cause::Call);
+    let halt = |reason| Halt { fault: false, cause, ..Halt::failed(reason, input.now) };
     Some(match input.spec.on_failure {
-        OnFailure::Rollback if is_half_way(input) => Verdict::RollBack { reason, asked: false },
+        OnFailure::Rollback if is_half_way(input) => {
+            Verdict::RollBack { reason, cause, asked: false }
+        }
         OnFailure::Pause if is_half_way(input) => {
             Verdict::Halt(Halt { ending: Ending::Paused, ..halt(reason) })
         }
         OnFailure::Rollback | OnFailure::Pause | OnFailure::Stop => Verdict::Halt(halt(reason)),
     })
+}
+
+/// Whether to carry out `step` although calls fail that were planned before it. It must be another
+/// kind of call, for other instances, and safe by what is so now; and none of the failed ones may
+/// concern the whole fleet.
+pub(crate) fn may_act_beside(input: &Input<'_>, step: &Step) -> bool {
+    let own = instances_of(&step.action);
+    let is_apart = |failing: &Action| {
+        let others = instances_of(failing);
+        discriminant(failing) != discriminant(&step.action)
+            && !others.is_empty()
+            && !others.iter().any(|id| own.contains(id))
+    };
+    let alone = Plan { actions: vec![step.clone()], ..Plan::waiting() };
+    let mut failing = input.state.failures.calls.iter();
+    step.record.is_none()
+        && !own.is_empty()
+        && failing.all(|(failing, _)| is_apart(failing))
+        && violations(input, &alone).is_empty()
+}
+
+/// Returns what `plan` waits for, with the calls that the cloud does not take.
+pub(crate) fn waits_of(input: &Input<'_>, plan: &Plan) -> Vec<Wait> {
+    let planned = |action: &Action| plan.actions.iter().any(|step| step.action == *action);
+    let failing = input.state.failures.calls.iter().filter(|(action, _)| planned(action));
+    let calls = failing.map(|(action, error)| Wait {
+        kind: WaitKind::Call,
+        instances: Vec::new(),
+        detail: Some(format!("{}: {error}", input.named(action))),
+        deadline: deadlines::progress_deadline(input),
+    });
+    calls.chain(plan.waiting_on.iter().cloned()).collect()
 }
 
 /// Whether an end now would leave two revisions, and there is a completed revision to go back to.
@@ -81,8 +126,9 @@ mod tests {
         ] {
             let case = format!("{on_failure} {completed:?} {}", look.instances.len());
             match refused_with(on_failure, completed, look, same).expect("an end") {
-                Verdict::RollBack { reason, asked } => {
+                Verdict::RollBack { reason, cause, asked } => {
                     assert!(wanted.is_none() && !asked, "{case}");
+                    assert_eq!(cause, Some(Cause::Call), "{case}");
                     assert!(reason.ends_with(": no permission"), "{reason}");
                 }
                 Verdict::Halt(halt) => {

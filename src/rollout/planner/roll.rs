@@ -15,7 +15,7 @@ use super::{
 use crate::model::event::Outcome;
 use crate::model::spec::{Expiry, Pacing, RollingDeployment, SetAside};
 use crate::model::wait::{Wait, WaitKind};
-use crate::record::Record;
+use crate::record::{ReachedCheckpoint, Record};
 
 pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
     let mut plan = Plan::waiting();
@@ -36,7 +36,11 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
     }
     let record = borrow::borrow(input, view, &mut plan);
     gate::watch_continuously(input, &mut plan);
-    if !plan.actions.is_empty() || plan.hook.is_some() {
+    if !plan.actions.is_empty() || hook::before_rollout(input, &record) {
+        return plan;
+    }
+    if hook::before_rollback(input, &record) {
+        restore_first(input, view, &mut plan);
         return plan;
     }
     watch_newcomers(input, view, &mut plan);
@@ -53,13 +57,24 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
     plan.actions.extend(launch::register_newcomers(input, view, &chosen));
     launch::launch(input, view, &record, &mut plan);
     if !chosen.is_empty() {
-        plan.begins = Some(BatchStart::of(input, chosen, 0));
+        let number = hook::batch_number(input, plan.record(input));
+        plan.begins = Some(BatchStart::of(input, number, chosen, 0));
     }
     if input.bakes() && plan.actions.is_empty() && !plan.bakes() && view.old().next().is_none() {
         // What scaling launches or removes meanwhile is not a reason to start the bake time over.
         gate::bake(input, &mut plan);
     }
     plan
+}
+
+/// Plans what only restores: it comes before `before_rollback`, and while that is run. What replaces
+/// instances, or launches them, waits for it.
+fn restore_first(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
+    plan.actions.extend(retire::register_again(input, &BTreeSet::new()));
+    plan.actions.extend(release(input));
+    in_place::confirm(input, plan);
+    in_place::wait(input, view, plan);
+    hook::ask_before_rollback(input, plan);
 }
 
 /// Releases instances that hooks hold: new ones on their way in and victims on their way out.
@@ -127,6 +142,11 @@ fn replace_more(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> BTreeSet
     let most = (view.window.slots() as usize).saturating_sub(view.busy());
     let victims = batch::next(view, pace::victims(input, view), most);
     if victims.is_empty() && view.busy() == 0 {
+        let blocking = view.idle_set_aside();
+        if !blocking.is_empty() {
+            plan.wait(wait_for_set_aside(input, blocking.into_iter().cloned().collect()));
+            return victims;
+        }
         let floor = view.window.floor();
         plan.wait(Wait {
             kind: WaitKind::Floor,
@@ -184,13 +204,14 @@ fn wait_for_decision(input: &Input<'_>, expiry: Expiry, message: String, plan: &
     let after = humantime::format_duration(expiry.after);
     if expiry.rolls_back && pace::expired(input).is_some() {
         let reason = format!("{message}: nobody has decided within {after}");
-        plan.verdict = stop_conditions::start_rollback(input, reason, true);
+        plan.verdict = stop_conditions::start_rollback(input, reason, None, true);
         return;
     }
-    let deadline = record.reached_at.unwrap_or(input.now) + expiry.after;
-    if record.reached_at.is_none() {
-        let reached_at = Some(input.now);
-        plan.actions.push(Step::record(Record { reached_at, ..record }));
+    let deadline = record.reached_at().unwrap_or(input.now) + expiry.after;
+    if record.reached_at().is_none() {
+        let index = record.checkpoints_passed;
+        let reached = Some(ReachedCheckpoint { index, at: input.now });
+        plan.actions.push(Step::record(Record { reached, ..record }));
     }
     let then = if expiry.rolls_back { "back" } else { "on" };
     let detail = Some(format!("{message}, then {then}"));
@@ -220,10 +241,7 @@ fn surplus(input: &Input<'_>, view: &View<'_>) -> BTreeSet<InstanceId> {
 
 /// Plans the end, when only instances that are set aside, and what is borrowed, are left.
 fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) {
-    let Input { spec, state, now, .. } = *input;
-    if wait_for_excused(input, view, plan) {
-        return;
-    }
+    let Input { spec, state, .. } = *input;
     if spec.standby == SetAside::Refresh && !view.standby.is_empty() {
         retire_standby(input, view, plan);
         return;
@@ -232,9 +250,7 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
     let set_aside: Vec<InstanceId> =
         set_aside.chain(view.standby.iter().map(|id| (*id).clone())).collect();
     if !set_aside.is_empty() {
-        let deadline = state.waits.set_aside_since.unwrap_or(now) + SET_ASIDE_FOR;
-        let detail = Some("protected from scale-in or in standby".into());
-        plan.wait(Wait { kind: WaitKind::SetAside, instances: set_aside, detail, deadline });
+        plan.wait(wait_for_set_aside(input, set_aside));
         return;
     }
     if gate::is_closed(input, view) {
@@ -275,19 +291,11 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
     plan.actions.extend(launch::erase(input, record));
 }
 
-/// Waits for instances of the restored revision that were on their way before the rollback began.
-///
-/// Returns whether one still has time. What does not serve by then is as it was before.
-fn wait_for_excused(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
-    let excused = view.members.iter().filter(|m| m.excused && !m.is_victim && !m.is_taken_out());
-    let histories = excused.filter_map(|member| Some((member.id, member.history?)));
-    let due = histories.map(|(id, history)| (id, history, history.deadline(&input.spec.health)));
-    let coming: Vec<_> = due.filter(|(.., deadline)| input.now < *deadline).collect();
-    let Some(deadline) = coming.iter().map(|(.., deadline)| *deadline).min() else { return false };
-    let instances = coming.iter().map(|(id, ..)| (*id).clone()).collect();
-    let detail = coming.first().and_then(|(_, history, _)| history.trouble.clone());
-    plan.wait(Wait { kind: WaitKind::Health, instances, detail, deadline });
-    true
+/// Waits until whoever has set `instances` aside ends that.
+fn wait_for_set_aside(input: &Input<'_>, instances: Vec<InstanceId>) -> Wait {
+    let deadline = input.state.waits.set_aside_since.unwrap_or(input.now) + SET_ASIDE_FOR;
+    let detail = Some("protected from scale-in or in standby".into());
+    Wait { kind: WaitKind::SetAside, instances, detail, deadline }
 }
 
 /// Terminates instances in standby, once their target groups have released them.

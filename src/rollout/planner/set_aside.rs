@@ -27,7 +27,7 @@ pub(crate) fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
             && instance.revision.as_ref() != Some(&input.target.revision)
     });
     let rule = |rule| match rule {
-        SetAside::Refresh => "replaced all the same",
+        SetAside::Refresh => "replaced anyway",
         SetAside::Ignore => "left as they are",
         SetAside::Wait => "waited for, an hour at most",
     };

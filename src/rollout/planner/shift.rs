@@ -173,8 +173,7 @@ pub(crate) fn has_all(input: &Input<'_>) -> bool {
 /// Whether `member` is a new instance that runs and is to stay.
 fn is_good(member: &Member<'_>) -> bool {
     let runs = member.instance.lifecycle == Lifecycle::InService;
-    let is_new = member.is_new && !member.failed && !member.excused;
-    is_new && !member.is_victim && !member.instance.ignored && runs
+    member.is_new && !member.failed && !member.is_victim && !member.instance.ignored && runs
 }
 
 /// Plans the end of a forward rollout: all requests go to the first target group again.
@@ -253,8 +252,8 @@ pub(crate) fn makes_way(
     if in_primary(view, false) >= view.window.floor() as usize {
         plan.actions.push(Step::new(Action::Shift { percent: 0 }));
     } else {
-        let detail = Some("the requests wait for the first target group".into());
-        let (kind, instances) = (WaitKind::Floor, Vec::new());
+        let detail = "requests return when enough instances serve in the first target group";
+        let (kind, instances, detail) = (WaitKind::Floor, Vec::new(), Some(detail.into()));
         plan.wait(Wait { kind, instances, detail, deadline: deadlines::progress_deadline(input) });
     }
     true

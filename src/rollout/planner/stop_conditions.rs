@@ -7,6 +7,7 @@ use rolling_provider::{InstanceId, Revision, Target};
 use super::deadlines::{self, SET_ASIDE_FOR, launch_deadline, progress_deadline};
 use super::input::Input;
 use super::{Verdict, View};
+use crate::model::event::Cause;
 use crate::model::spec::{HookPoint, OnFailure, OnHookFailure, Pacing};
 use crate::record::command::Command;
 use crate::record::{Ending, Phase, Record};
@@ -27,15 +28,8 @@ pub(crate) fn apply_command(input: &Input<'_>) -> Option<Verdict> {
                 Command::Abort | Command::Resume => "aborted",
             };
             let when = if state.record.is_none() { " before anything was begun" } else { "" };
-            let (reason, until) = (format!("{what} by {by}{when}"), None);
-            let halt = Halt {
-                reason: reason.clone(),
-                ending,
-                fault: false,
-                at_checkpoint: false,
-                at,
-                until,
-            };
+            let reason = format!("{what} by {by}{when}");
+            let halt = Halt { ending, fault: false, ..Halt::failed(reason.clone(), at) };
             // A halt that is already under way keeps its bounds.
             let begun = state.direction.halt.clone();
             Some(Verdict::Halt(begun.map_or(halt, |begun| Halt { reason, ending, ..begun })))
@@ -44,7 +38,7 @@ pub(crate) fn apply_command(input: &Input<'_>) -> Option<Verdict> {
             Some(Verdict::Resume)
         }
         Effect::RollBack => {
-            let verdict = start_rollback(input, format!("rolled back by {by}"), true);
+            let verdict = start_rollback(input, format!("rolled back by {by}"), None, true);
             // Without a way back, a halt that is already in progress continues.
             let is_way =
                 state.direction.halt.is_none() || matches!(verdict, Verdict::RollBack { .. });
@@ -57,23 +51,31 @@ pub(crate) fn apply_command(input: &Input<'_>) -> Option<Verdict> {
 
 /// Returns the pause at a checkpoint that waits for the operator.
 pub(crate) fn checkpoint(input: &Input<'_>, message: String) -> Halt {
-    let (ending, until) = (Ending::Paused, None);
-    Halt { reason: message, ending, fault: false, at_checkpoint: true, at: input.now, until }
+    let halt = Halt::failed(message, input.now);
+    Halt { ending: Ending::Paused, fault: false, at_checkpoint: true, ..halt }
 }
 
 /// Rolls back to the last completed revision, or says why that is impossible.
-pub(crate) fn start_rollback(input: &Input<'_>, reason: String, asked: bool) -> Verdict {
+pub(crate) fn start_rollback(
+    input: &Input<'_>,
+    reason: String,
+    cause: Option<Cause>,
+    asked: bool,
+) -> Verdict {
     let completed = input.state.record.as_ref().and_then(|record| record.completed.as_ref());
     match completed {
         Some(completed) if *completed != input.target.revision => {
-            Verdict::RollBack { reason, asked }
+            Verdict::RollBack { reason, cause, asked }
         }
         Some(completed) => Verdict::Halt(Halt::failed(
-            format!("{reason}; the last completed revision is {completed} itself: no way back"),
+            format!(
+                "{reason}; a rollback is not possible: the last completed revision is {completed} \
+                 itself"
+            ),
             input.now,
         )),
         None => Verdict::Halt(Halt::failed(
-            format!("{reason}; no completed revision is known to go back to"),
+            format!("{reason}; a rollback is not possible: no completed revision is known"),
             input.now,
         )),
     }
@@ -89,18 +91,26 @@ fn continues(record: &Record, target: &Target) -> bool {
     record.to == target.revision && half_way
 }
 
-/// Returns what follows when the new revision has failed.
-fn fail(input: &Input<'_>, reason: String) -> Verdict {
-    let halt = Halt::failed(reason, input.now);
-    if input.state.direction.rolls_back.is_some() {
-        let reason = format!("the restored revision failed, too: {}", halt.reason);
+/// Returns what follows a failure that comes from `cause`.
+fn fail(input: &Input<'_>, cause: Cause, reason: String) -> Verdict {
+    let halt = Halt { cause: Some(cause), ..Halt::failed(reason, input.now) };
+    if let Some(first) = &input.state.direction.rolls_back {
+        let reason = match cause {
+            Cause::Revision => format!("the restored revision failed, too: {}", halt.reason),
+            _ => unfinished(&halt.reason, first),
+        };
         return Verdict::Halt(Halt { reason, ..halt });
     }
     match input.spec.on_failure {
         OnFailure::Stop => Verdict::Halt(halt),
         OnFailure::Pause => Verdict::Halt(Halt { ending: Ending::Paused, ..halt }),
-        OnFailure::Rollback => start_rollback(input, halt.reason, false),
+        OnFailure::Rollback => start_rollback(input, halt.reason, Some(cause), false),
     }
+}
+
+/// Says why a rollback does not get to its end, and what it was begun for.
+pub(super) fn unfinished(reason: &str, first: &str) -> String {
+    format!("the rollback is not complete: {reason}; it was begun because of this: {first}")
 }
 
 /// Returns why the rollout cannot continue, if it cannot.
@@ -109,7 +119,7 @@ pub(crate) fn check_failure(input: &Input<'_>, view: &View<'_>) -> Option<Verdic
         .or_else(|| gates_failed(input))
         .or_else(|| hook_failed(input))
         .or_else(|| unlaunchable(input))
-        .or_else(|| came_wrong(input, view).map(|message| fail(input, message)))
+        .or_else(|| came_wrong(input, view).map(|message| fail(input, Cause::Others, message)))
         .or_else(|| launched_too_late(input))
         .or_else(|| set_aside_too_long(input, view))
         .or_else(|| (input.now >= progress_deadline(input)).then(|| no_progress(input, view)))
@@ -133,7 +143,7 @@ fn too_many_failures(input: &Input<'_>) -> Option<Verdict> {
         (None, Some(reason)) => reason.clone(),
         (None, None) => format!("{} instances of {} failed", record.failures, target.revision),
     };
-    Some(fail(input, reason))
+    Some(fail(input, Cause::Revision, reason))
 }
 
 fn gates_failed(input: &Input<'_>) -> Option<Verdict> {
@@ -141,7 +151,7 @@ fn gates_failed(input: &Input<'_>) -> Option<Verdict> {
     let message = state.gates.failed.as_ref()?;
     let is_half_way = state.record.as_ref().is_some_and(|record| continues(record, target));
     if state.standing(target).is_some() || is_half_way {
-        return Some(fail(input, message.clone()));
+        return Some(fail(input, Cause::Revision, message.clone()));
     }
     // There is no revision yet that could be at fault.
     let message = format!("{message}, before anything was begun");
@@ -161,7 +171,7 @@ fn hook_failed(input: &Input<'_>) -> Option<Verdict> {
         OnHookFailure::Fail if failed.point == HookPoint::BeforeRollout => {
             Some(Verdict::Halt(Halt { fault: false, ..halt }))
         }
-        OnHookFailure::Fail => Some(fail(input, failed.reason.clone())),
+        OnHookFailure::Fail => Some(fail(input, Cause::Revision, failed.reason.clone())),
     }
 }
 
@@ -172,7 +182,8 @@ fn unlaunchable(input: &Input<'_>) -> Option<Verdict> {
         return None;
     }
     let revision = &input.target.revision;
-    Some(fail(input, format!("{revision} cannot be launched: {}", trouble.cause)))
+    let message = format!("{revision} cannot be launched: {}", trouble.cause);
+    Some(fail(input, trouble.class, message))
 }
 
 fn launched_too_late(input: &Input<'_>) -> Option<Verdict> {
@@ -182,19 +193,31 @@ fn launched_too_late(input: &Input<'_>) -> Option<Verdict> {
     let failed = state.launches.activities.iter().find(|activity| activity.failed);
     let failed = failed.map(|activity| activity.cause.as_str());
     let tried = state.unmanaged.trouble.as_ref().map(|trouble| trouble.cause.as_str());
-    let cause = tried.or(failed).unwrap_or("the cloud gives no reason");
+    let call = state.failures.calls.first().map(|(_, error)| error.as_str());
+    let cause = call.or(tried).or(failed).unwrap_or("the cloud gives no reason");
     let late = state.launches.missing.unserved(spec.health.healthy_timeout, now).max(1);
     let before = state.launches.missing.before().min(late);
     if before == late {
         // No revision of ours is at fault.
         let message = format!(
-            "{} missing before the rollout began, and not launched within {limit}: {cause}",
+            "{} already missing before the rollout, and not launched within {limit}: {cause}",
             instances(before)
         );
         return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, now) }));
     }
     let message = format!("{} not launched within {limit}: {cause}", instances(late - before));
-    Some(fail(input, message))
+    let class = match &state.unmanaged.trouble {
+        _ if call.is_some() => Cause::Call,
+        Some(trouble) => trouble.class,
+        None => class_of_launch(cause),
+    };
+    Some(fail(input, class, message))
+}
+
+/// Returns what a launch fails by of which the fleet itself reports `cause`.
+fn class_of_launch(cause: &str) -> Cause {
+    let lacks = ["capacity", "LimitExceeded", "limit"].iter().any(|word| cause.contains(word));
+    if lacks { Cause::Capacity } else { Cause::Revision }
 }
 
 fn set_aside_too_long(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
@@ -204,8 +227,9 @@ fn set_aside_too_long(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
     let set_aside: Vec<String> =
         set_aside.chain(view.standby.iter().copied()).map(ToString::to_string).collect();
     let message = format!(
-        "{} still protected from scale-in or in standby after {limit}: end that, or set \
-         scale_in_protected_instances or standby_instances to refresh or ignore",
+        "{} still protected from scale-in or in standby after {limit}: remove the protection or \
+         end standby, or set scale_in_protected_instances or standby_instances to refresh or \
+         ignore",
         set_aside.join(", ")
     );
     Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, input.now) }))
@@ -236,7 +260,7 @@ pub(crate) fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
             view.window.floor()
         ),
     };
-    let message = format!("{surge} more than the size of {size} stay: {why}");
+    let message = format!("the fleet keeps {surge} more than its size of {size}: {why}");
     Verdict::Halt(Halt { fault: false, ..Halt::failed(message, input.now) })
 }
 
@@ -274,25 +298,32 @@ fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
     let blockers: Vec<String> = idle()
         .map(|member| {
             let why = member.history.and_then(|history| history.trouble.as_deref());
-            let by = if member.serves { " until a moment ago" } else { "" };
+            let by = if member.serves { " until just now" } else { "" };
             format!("{} ({}{by})", member.id, why.unwrap_or("does not serve"))
         })
         .collect();
     let cause = input.state.launches.activities.iter().find(|activity| activity.failed);
-    let names = match (&input.state.failures.call, blockers.is_empty(), cause) {
-        (Some((action, error)), ..) => format!("{action}, which the cloud does not take: {error}"),
-        (None, false, _) => blockers.join(", "),
-        (None, true, Some(activity)) => {
-            format!("launches, of which the last failed: {}", activity.cause)
+    let (class, names) = match (input.state.failures.calls.first(), blockers.is_empty(), cause) {
+        (Some((action, error)), ..) => {
+            (Cause::Call, format!("{}, which fails: {error}", input.named(action)))
         }
+        (None, false, _) => (Cause::Revision, blockers.join(", ")),
+        (None, true, Some(activity)) => (
+            class_of_launch(&activity.cause),
+            format!("launches, of which the last failed: {}", activity.cause),
+        ),
         (None, true, None) if view.missing > 0 => {
-            format!("{}, for which the cloud gives no reason", instances_to_come(view.missing))
+            let to_come = instances_to_come(view.missing);
+            (Cause::Others, format!("{to_come}, for which the cloud gives no reason"))
         }
-        (None, true, None) => "what the fleet does not show".into(),
+        (None, true, None) => (Cause::Others, "an unknown cause: the fleet shows none".into()),
     };
-    let names = super::preflight::no_place(input).map_or(names, |found| found.message);
+    let (class, names) = match super::preflight::no_place(input) {
+        Some(found) => (Cause::Others, found.message),
+        None => (class, names),
+    };
     let reason = format!(
-        "no progress for {limit}: {} updated, {} of {} serving; waited for: {names}",
+        "no progress for {limit}: {} updated, {} of {} serving; blocked by: {names}",
         view.updated(),
         view.serving(),
         view.window.size,
@@ -301,12 +332,7 @@ fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
     if !blockers.is_empty() && idle().all(|member| taken_out(&member)) {
         return Verdict::Halt(Halt { fault: false, ..Halt::failed(reason, now) });
     }
-    let restored = |m: &super::Member<'_>| m.is_new && !m.excused && !taken_out(&m);
-    let blames = blockers.is_empty() || idle().any(restored);
-    if input.state.direction.rolls_back.is_some() && !blames {
-        return Verdict::Halt(Halt::failed(reason, now));
-    }
-    fail(input, reason)
+    fail(input, class, reason)
 }
 
 /// Describes the failure of `count` instances, `id` among them.

@@ -1,18 +1,21 @@
 //! One tick of a rollout.
 
 use super::input::Input;
-use super::{Plan, Step, View, halt, launch, roll, stop_conditions};
+use super::{Plan, Step, View, gate, halt, hook, launch, roll, stop_conditions};
 
 /// Plans one tick.
 pub fn plan(input: &Input<'_>) -> Plan {
     let view = View::new(input);
-    match &input.state.direction.halt {
+    let mut plan = match &input.state.direction.halt {
         Some(halt) => match stop_conditions::apply_command(input) {
             Some(verdict) => Plan { verdict, ..Plan::waiting() },
             None => halt::plan(input, &view, halt),
         },
         None => roll::plan(input, &view),
-    }
+    };
+    hook::keep_running(input, &mut plan);
+    gate::watch_beside_hook(input, &mut plan);
+    plan
 }
 
 /// Removes everything that an ended rollout left on the target.

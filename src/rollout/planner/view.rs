@@ -38,9 +38,6 @@ pub(crate) struct Member<'a> {
     pub(crate) is_new: bool,
     /// Whether it runs the wanted revision and has failed: it is replaced like an old one.
     pub(crate) failed: bool,
-    /// Whether it runs the restored revision and does not serve, and the rollback did not cause
-    /// that. It is not waited for, and stays unless the floor needs another in its place.
-    pub(crate) excused: bool,
     /// Whether it is a victim.
     pub(crate) is_victim: bool,
     /// Whether it is to be replaced but set aside, so that the rollout waits for it.
@@ -71,7 +68,6 @@ impl<'a> View<'a> {
     pub fn new(input: &Input<'a>) -> Self {
         let Input { spec, target, look, state, now } = *input;
         let soak = spec.health.min_healthy_time;
-        let only_primary = is_back(input);
         let mut known = state.history.iter().peekable();
         let mut members = Vec::with_capacity(look.instances.len());
         let mut standby = Vec::new();
@@ -96,14 +92,13 @@ impl<'a> View<'a> {
             // Updating an instance in place does not scale it in.
             let protected = instance.protected && (!is_new || failed) && !input.is_in_place();
             let in_primary = target.second.is_none() || is_healthy_in_primary(target, instance);
-            let serves = state.serves(target, id, instance) && (in_primary || !only_primary);
+            let serves = state.serves(target, id, instance);
             let since = history.and_then(|history| history.serving_since);
             members.push(Member {
                 id,
                 instance,
                 is_new,
                 failed,
-                excused: is_new && !serves && predates_rollback(input, history),
                 is_victim: state.rotation.victims.contains(id),
                 set_aside: protected && spec.protected == SetAside::Wait,
                 left_alone: instance.ignored || (protected && spec.protected == SetAside::Ignore),
@@ -120,27 +115,7 @@ impl<'a> View<'a> {
         let missing = (state.desired(look) as usize).saturating_sub(members.len());
         let missing = u32::try_from(missing).unwrap_or(u32::MAX);
         let terminating = termination::terminating(input);
-        let mut view = View { members, standby, window, missing, terminating };
-        view.replace_excused(input);
-        view
-    }
-
-    /// Has instances replaced that did not serve before the rollback either.
-    ///
-    /// Only once those of the failed revision that do not serve are gone, and the floor lets none
-    /// of the others go.
-    fn replace_excused(&mut self, input: &Input<'_>) {
-        let blocks = |m: &Member<'_>| m.is_old() && !m.is_victim && !m.set_aside;
-        let is_stuck = self.spare() == 0
-            && self.members.iter().any(blocks)
-            && self.members.iter().filter(|m| blocks(m)).all(|m| m.serves);
-        let health = &input.spec.health;
-        for member in self.members.iter_mut().filter(|member| is_stuck && member.excused) {
-            let overdue = member.history.is_some_and(|h| input.now >= h.deadline(health));
-            if overdue && !member.is_taken_out() && !member.spared {
-                (member.is_new, member.excused) = (false, false);
-            }
-        }
+        View { members, standby, window, missing, terminating }
     }
 
     /// Returns the live instances that the rollout may replace: of another revision, or failed.
@@ -155,10 +130,18 @@ impl<'a> View<'a> {
 
     /// Counts the instances that stay whatever they run, and do not serve.
     ///
-    /// Each takes a place of the new set without filling it.
+    /// Each takes a place of the new set without filling it. Those of the wanted revision that
+    /// still boot may come to serve.
     pub(crate) fn stay_idle(&self) -> usize {
-        let idle = |m: &&Member<'_>| m.left_alone && !m.is_new && !m.is_victim && !m.serves;
-        self.members.iter().filter(idle).count()
+        let runs = |m: &Member<'_>| m.instance.lifecycle == Lifecycle::InService;
+        let stays = |m: &Member<'_>| m.left_alone && (!m.is_new || (m.instance.ignored && runs(m)));
+        self.members.iter().filter(|m| stays(m) && !m.is_victim && !m.serves).count()
+    }
+
+    /// Returns the old instances that the rollout may not replace for now, and that do not serve.
+    pub(crate) fn idle_set_aside(&self) -> Vec<&'a InstanceId> {
+        let idle = self.old().filter(|m| m.set_aside && !m.is_victim && !m.serves);
+        idle.map(|member| member.id).collect()
     }
 
     /// Returns the live instances on their way out.
@@ -168,8 +151,7 @@ impl<'a> View<'a> {
 
     /// Returns the new instances that do not count yet: they boot, do not serve, or soak.
     pub(crate) fn unsoaked(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
-        let new = self.members.iter().filter(|m| m.is_new && !m.is_victim && !m.failed);
-        new.filter(|member| !member.soaked && !member.excused)
+        self.members.iter().filter(|m| m.is_new && !m.is_victim && !m.failed && !m.soaked)
     }
 
     /// Returns how many instances take requests now.
@@ -190,13 +172,9 @@ impl<'a> View<'a> {
 
     /// Whether the new set is complete.
     ///
-    /// An instance that is set aside, left alone or excused stays, and takes its place of the new
-    /// set.
+    /// An instance that is set aside or left alone stays, and takes its place of the new set.
     pub(crate) fn is_complete(&self) -> bool {
-        let stays = |m: &&Member<'_>| {
-            let aside = !m.is_new && (m.set_aside || m.left_alone);
-            (aside || m.excused) && !m.is_victim
-        };
+        let stays = |m: &&Member<'_>| !m.is_new && (m.set_aside || m.left_alone) && !m.is_victim;
         let stay = self.members.iter().filter(stays).count();
         self.updated() + stay >= self.window.size as usize
     }
@@ -268,17 +246,6 @@ impl Member<'_> {
         });
         idle && drained.all(|drained| drained)
     }
-}
-
-/// Whether a rollback has brought all requests back, so that the second target group gets none.
-fn is_back(input: &Input<'_>) -> bool {
-    let mut shares = input.look.shifted.iter().flatten();
-    input.state.direction.rolls_back.is_some() && shares.all(|percent| *percent == 0)
-}
-
-fn predates_rollback(input: &Input<'_>, history: Option<&InstanceHistory>) -> bool {
-    input.state.direction.rolls_back.is_some()
-        && history.is_some_and(|history| history.predates_rollback)
 }
 
 /// Whether there is nothing to do for this deployment.

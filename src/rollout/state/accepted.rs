@@ -21,10 +21,29 @@ impl RolloutState {
         }
     }
 
+    /// Notes that the cloud does not take `action` at present.
+    pub(crate) fn call_failed(&mut self, action: &Action, error: String) {
+        self.failures.calls.retain(|(failing, _)| failing != action);
+        self.failures.calls.push((action.clone(), error));
+    }
+
+    /// Whether `id` cannot serve because of a call of ours: it is out of a target group by our
+    /// action, or the cloud does not take a call that it needs.
+    pub(super) fn waits_for_our_call(&self, id: &InstanceId) -> bool {
+        let needs = |action: &Action| match action {
+            Action::Register { instances, .. } | Action::Update { instances, .. } => {
+                instances.contains(id)
+            }
+            Action::Release { instance } => instance == id,
+            _ => false,
+        };
+        self.was_deregistered_by_predecessor(id)
+            || self.failures.calls.iter().any(|(action, _)| needs(action))
+    }
+
     /// Notes that the cloud accepted `action` at `now`, and its answer.
     pub fn accepted(&mut self, action: &Action, done: Done, now: Timestamp) {
         self.unanswered.answered(action, &done);
-        self.failures.call = self.failures.call.take().filter(|(failing, _)| failing != action);
         self.written.accepted(action, now);
         self.waits.changed_at = now;
         self.note_asked(action, now);
@@ -80,6 +99,7 @@ impl RolloutState {
             | Action::SetCapacity { desired: None, .. }
             | Action::ApplyScheduledAction { desired: None, .. } => {}
         }
+        self.failures.calls.retain(|(failing, _)| failing != action);
     }
 
     fn note_removed(&mut self, id: &InstanceId, decrement: bool, done: Done, now: Timestamp) {
@@ -101,6 +121,9 @@ impl RolloutState {
             }
             _ => 0,
         };
+        if matches!(action, Action::Launch { .. } | Action::SetCapacity { desired: Some(_), .. }) {
+            self.hooks.launched();
+        }
         if more > 0 {
             self.launches.launched.ask();
             self.stages.ask(more, now);
@@ -115,6 +138,9 @@ impl RolloutState {
 
     fn note_registered(&mut self, id: &InstanceId, target_group: &TargetGroupId, now: Timestamp) {
         let place = (id.clone(), target_group.clone());
+        // Out of rotation by our action, or without the call, it could not serve: it gets its full
+        // time from now on.
+        let anew = self.waits_for_our_call(id);
         self.rotation.deregistered_by_predecessor.remove(&place);
         self.rotation.drains.remove(&place);
         self.rotation.registered.insert(place, now);
@@ -123,6 +149,9 @@ impl RolloutState {
         self.hooks.prepared.remove(id);
         if let Some(history) = self.history.get_mut(id) {
             history.listed = true;
+            if anew {
+                history.restart(now);
+            }
         }
         if let Some(groups) = self.rotation.deregistered.get_mut(id) {
             if let Some(out) = groups.remove(target_group) {

@@ -30,17 +30,8 @@ impl RolloutState {
         self.hooks = HookState::default();
         self.waits.evaluating = None;
         let history = &mut self.history;
-        let continues = self.record.as_ref().is_some_and(|record| record.rolls_back);
-        for (id, history) in history.iter_mut() {
+        for history in history.values_mut() {
             history.is_new = history.revision.as_ref() == Some(&target.revision);
-            // An engine before this one may have launched it in this rollback.
-            let was_there = history.is_older || !continues;
-            let rotation = &self.rotation;
-            let mut by_predecessor = rotation.deregistered_by_predecessor.iter();
-            let is_out = rotation.deregistered.contains_key(id)
-                || rotation.returned.contains_key(id)
-                || by_predecessor.any(|(known, _)| known == id);
-            history.predates_rollback = history.is_new && was_there && !is_out;
         }
         let good: BTreeSet<InstanceId> = history
             .iter()
@@ -96,15 +87,9 @@ impl RolloutState {
                 }
             }
         };
-        let is_new = instance.revision.as_ref() == Some(&target.revision);
-        let record = self.record.as_ref();
-        let is_older = found && record.is_none_or(|record| launched < record.started);
-        let rolls_back = self.direction.rolls_back.is_some();
         InstanceHistory {
-            is_new,
-            was_there: found && record.is_none(),
-            is_older,
-            predates_rollback: rolls_back && is_new && is_older && !registers(instance),
+            is_new: instance.revision.as_ref() == Some(&target.revision),
+            was_there: found && self.record.is_none(),
             revision: instance.revision.clone(),
             launched_here: !found,
             since,
@@ -190,11 +175,12 @@ impl RolloutState {
     }
 
     /// Adopts instances for which an earlier engine has run `before_deregister`, as the record says.
-    pub(super) fn adopt_prepared(&mut self, look: &Observation) {
+    pub(super) fn adopt_prepared(&mut self, target: &Target, look: &Observation) {
+        // What was prepared for another rollout is in rotation again, or was not prepared for this.
+        let is_ours = self.standing(target).is_some() || self.direction.halt.is_some();
         let hooks = self.record.as_ref().and_then(|record| record.hooks.as_ref());
-        let Some(hooks) = hooks.filter(|hooks| hooks.prepared) else { return };
-        let ids = look.instances.keys().filter(|id| hooks.group.has(id) == Some(true));
-        self.hooks.prepared.extend(ids.cloned());
+        let Some(hooks) = hooks.filter(|hooks| hooks.prepared && is_ours) else { return };
+        self.hooks.prepared.extend(hooks.group.matching(look.instances.keys()));
     }
 
     /// Adopts instances that this rollout has counted as failed before: by their tag, or, where the

@@ -26,7 +26,8 @@ impl RolloutState {
     pub(crate) fn set_by_others(&self) -> (u32, String) {
         let (times, set, was) = self.sizes.others;
         let message = format!(
-            "somebody set the desired size from {was} to {set}: the fleet is meant to have {set}"
+            "somebody changed the desired size from {was} to {set}: the final size of the fleet \
+             is {set}"
         );
         (times, message)
     }

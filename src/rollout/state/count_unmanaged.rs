@@ -4,6 +4,7 @@ use rolling_provider::{InstanceId, Observation, Target, Timestamp};
 
 use super::RolloutState;
 use super::unmanaged::{LAUNCH_SHOWS_IN, LaunchTrouble, Launched};
+use crate::model::event::Cause;
 use crate::record::Ending;
 
 impl RolloutState {
@@ -67,9 +68,15 @@ impl RolloutState {
     }
 
     /// Notes that a launch failed.
-    pub(crate) fn not_launched(&mut self, cause: String, is_final: bool, now: Timestamp) {
+    pub(crate) fn not_launched(
+        &mut self,
+        cause: String,
+        class: Cause,
+        is_final: bool,
+        now: Timestamp,
+    ) {
         let since = self.unmanaged.trouble.as_ref().map_or(now, |trouble| trouble.since);
-        self.unmanaged.trouble = Some(LaunchTrouble { since, tried: now, cause, is_final });
+        self.unmanaged.trouble = Some(LaunchTrouble { since, tried: now, cause, class, is_final });
     }
 }
 

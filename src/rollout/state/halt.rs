@@ -2,6 +2,7 @@
 
 use rolling_provider::Timestamp;
 
+use crate::model::event::Cause;
 use crate::record::Ending;
 
 /// Why a rollout ends early.
@@ -9,6 +10,8 @@ use crate::record::Ending;
 pub struct Halt {
     /// Why it ends, as a sentence.
     pub(crate) reason: String,
+    /// What the failure comes from, where that is known.
+    pub(crate) cause: Option<Cause>,
     /// How it ends.
     pub(crate) ending: Ending,
     /// Whether a failure led here: the fleet's template is then restored, even for a pause.
@@ -25,6 +28,7 @@ impl Halt {
     /// Returns a halt for a failure that the rollout does not survive.
     pub(crate) fn failed(reason: String, at: Timestamp) -> Self {
         let (ending, until) = (Ending::Failed, None);
-        Halt { reason, ending, fault: true, at_checkpoint: false, at, until }
+        let cause = None;
+        Halt { reason, cause, ending, fault: true, at_checkpoint: false, at, until }
     }
 }

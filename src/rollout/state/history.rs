@@ -18,11 +18,6 @@ pub(crate) struct InstanceHistory {
     pub(crate) launched_here: bool,
     /// Whether it was there before any engine of this rollout, which so has not launched it.
     pub(crate) was_there: bool,
-    /// Whether it was launched before the rollout began.
-    pub(crate) is_older: bool,
-    /// Whether it ran the restored revision before the rollback began, and we had not taken it out:
-    /// what becomes of it is no failure of the rollback.
-    pub(crate) predates_rollback: bool,
     /// When its time to become healthy begins.
     pub(crate) since: Timestamp,
     /// Since when it serves without a break.
@@ -56,11 +51,6 @@ pub(super) enum Out {
 }
 
 impl InstanceHistory {
-    /// Whether its end, or its health, can be a failure of the wanted revision.
-    pub(super) fn may_fail(&self) -> bool {
-        self.is_new && !self.predates_rollback
-    }
-
     /// Notes whether it is in rotation.
     pub(super) fn see_rotation(
         &mut self,
@@ -81,7 +71,7 @@ impl InstanceHistory {
             (self.since, self.lost_at) = (now, Some(now));
             let message = trouble(target, instance);
             let why = match self.listed {
-                true => "somebody else took it out; register it again or terminate it".into(),
+                true => "somebody else deregistered it; register it again or terminate it".into(),
                 false if !self.launched_here => "register it or terminate it".to_owned(),
                 false => match target.processes.registers {
                     Some(process) => format!("nobody has registered it; is {process} suspended?"),
@@ -89,6 +79,13 @@ impl InstanceHistory {
                 },
             };
             self.trouble = Some(format!("{message}: {why}"));
+        }
+    }
+
+    /// Starts the time over in which it must serve, where it does not.
+    pub(super) fn restart(&mut self, now: Timestamp) {
+        if self.serving_since.is_none() {
+            (self.since, self.lost_at) = (now, Some(now));
         }
     }
 
@@ -114,7 +111,9 @@ impl InstanceHistory {
         let trouble = self.trouble.as_deref().unwrap_or("no reason given");
         Some(if serves {
             let soak = humantime::format_duration(health.min_healthy_time);
-            format!("not healthy for {soak} without a break within {limit}: last {trouble}")
+            format!(
+                "not healthy for {soak} without a break within {limit}; last problem: {trouble}"
+            )
         } else {
             format!("not healthy within {limit} of its launch: {trouble}")
         })
@@ -125,7 +124,7 @@ impl InstanceHistory {
     pub(super) fn became_unhealthy(&self, evaluated: bool) -> Option<String> {
         let trouble = self.trouble.as_deref().unwrap_or("no reason given");
         (evaluated && self.soaked && self.lost_at.is_some() && self.called_unhealthy)
-            .then(|| format!("it turned unhealthy while it had to stay well: {trouble}"))
+            .then(|| format!("it became unhealthy during the evaluation: {trouble}"))
     }
 }
 

@@ -10,14 +10,53 @@ use crate::model::spec::{HookPoint, OnHookFailure};
 /// What this engine knows of hooks beyond the record: what has ended since it was last written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HookState {
-    /// Since when the current hook has been run.
-    pub(crate) asked: Option<Timestamp>,
-    /// The last hook that needs not be run again, with its number in the record.
-    pub(crate) done: Option<(HookPoint, u32)>,
+    /// The hook that is run. A turn of the rollout ends it.
+    pub(crate) running: Option<RunningHook>,
+    /// The last hook that need not be run again.
+    pub(crate) done: Option<DoneHook>,
     /// Instances for which `before_deregister` is done.
     pub(crate) prepared: BTreeSet<InstanceId>,
+    /// Instances for which `after_healthy` is done.
+    pub(crate) greeted: BTreeSet<InstanceId>,
+    /// The batch under way, up to the record that says that it is over.
+    pub(crate) batch: Option<OpenBatch>,
     /// The hook that ends the way forward.
     pub(crate) failed: Option<FailedHook>,
+}
+
+/// A hook that is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RunningHook {
+    /// What it is about.
+    pub(crate) run: HookRun,
+    /// Since when it is run.
+    pub(crate) since: Timestamp,
+}
+
+/// A hook that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DoneHook {
+    /// The point at which it was run.
+    pub(crate) point: HookPoint,
+    /// Its number in the record.
+    pub(crate) number: u32,
+    /// Those of its instances for which it counts.
+    pub(crate) instances: BTreeSet<InstanceId>,
+    /// The outcome that it was told.
+    pub(crate) outcome: Option<Outcome>,
+}
+
+/// A batch that hooks are about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OpenBatch {
+    /// Its number in the record.
+    pub(crate) number: u32,
+    /// Its victims, without those that were released.
+    pub(crate) victims: BTreeSet<InstanceId>,
+    /// Whether the cloud has accepted a launch of it, beside the fleet.
+    pub(crate) has_launched: bool,
+    /// Whether an engine before this one, or before a pause, may have begun it.
+    pub(crate) continues: bool,
 }
 
 /// A hook that ends the way forward.
@@ -48,4 +87,47 @@ pub(crate) struct HookRun {
     pub(crate) instances: Vec<(InstanceId, String)>,
     /// How the rollout is about to end.
     pub(crate) outcome: Option<Outcome>,
+}
+
+impl HookState {
+    /// Whether a hook about the instances of a batch is run at its end.
+    pub(crate) fn ends_batch(&self) -> bool {
+        let point = self.running.as_ref().map(|running| running.run.point);
+        matches!(point, Some(HookPoint::AfterHealthy | HookPoint::AfterBatch))
+    }
+
+    /// Notes that a batch begins, or continues, with these `victims`.
+    pub(crate) fn begin_batch(
+        &mut self,
+        number: u32,
+        victims: &BTreeSet<InstanceId>,
+        continues: bool,
+    ) {
+        // An instance that is updated again is greeted again.
+        self.greeted.retain(|id| !victims.contains(id));
+        let before = self.batch.take().filter(|batch| batch.number == number);
+        let mut batch = before.unwrap_or(OpenBatch {
+            number,
+            victims: BTreeSet::new(),
+            has_launched: false,
+            continues,
+        });
+        batch.victims.extend(victims.iter().cloned());
+        self.batch = Some(batch);
+    }
+
+    /// Notes that the cloud has accepted to launch instances.
+    pub(crate) fn launched(&mut self) {
+        if let Some(batch) = &mut self.batch {
+            batch.has_launched = true;
+        }
+    }
+
+    /// Notes that these victims stay: whoever is chosen again is prepared again.
+    pub(crate) fn released(&mut self, victims: &BTreeSet<InstanceId>) {
+        self.prepared.retain(|id| !victims.contains(id));
+        if let Some(batch) = &mut self.batch {
+            batch.victims.retain(|id| !victims.contains(id));
+        }
+    }
 }

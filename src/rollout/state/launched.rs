@@ -159,11 +159,13 @@ impl Launched {
         };
         let what = match template.filter(|template| *template != wanted) {
             Some(now) => {
-                format!("the template is {now} again, and not {wanted}: something sets it")
+                format!("because the template is {now} again instead of {wanted}: what resets it?")
             }
-            None => format!("the template is {wanted}: does something set it back in between?"),
+            None => {
+                format!("although the template is {wanted}: does something set it back in between?")
+            }
         };
-        Some(format!("launched {} on {on} although {what}{back}", ids.join(", ")))
+        Some(format!("launched {} on {on} {what}{back}", ids.join(", ")))
     }
 }
 

@@ -25,7 +25,7 @@ impl RolloutState {
         if !self.observed_once {
             self.adopt_failed(target, look);
             self.adopt_victims(target, look);
-            self.adopt_prepared(look);
+            self.adopt_prepared(target, look);
         }
         self.note_shares(look);
         self.note_draining(look);
@@ -149,12 +149,12 @@ impl RolloutState {
     ) {
         let serves = self.serves(target, id, instance);
         if !self.history.contains_key(id) {
-            let mut history = self.first_sight(target, now, instance, serves);
-            if self.was_deregistered_by_predecessor(id) {
-                // We took it out of rotation, so it could not get healthy.
-                (history.since, history.predates_rollback) = (now, false);
-            }
+            let history = self.first_sight(target, now, instance, serves);
             self.history.insert(id.clone(), history);
+        }
+        let waits = !serves && self.waits_for_our_call(id);
+        if let Some(history) = self.history.get_mut(id).filter(|_| waits) {
+            history.restart(now);
         }
         let is_leaving = self.rotation.victims.contains(id) || self.removed.terminated.contains(id);
         let by_us = self.whose_doing(target, id, now);
@@ -185,7 +185,7 @@ impl RolloutState {
         let lives = instance.lifecycle.is_live();
         history.called_unhealthy = unhealthy || (history.called_unhealthy && !lives);
         history.see_rotation(target, instance, by_us, serves, now);
-        let is_ours = history.may_fail() && !is_leaving && !instance.ignored;
+        let is_ours = history.is_new && !is_leaving && !instance.ignored;
         if is_ours
             && instance.lifecycle.is_live()
             && !self.failures.failed.contains_key(id)
@@ -200,7 +200,7 @@ impl RolloutState {
         }
     }
 
-    fn was_deregistered_by_predecessor(&self, id: &InstanceId) -> bool {
+    pub(super) fn was_deregistered_by_predecessor(&self, id: &InstanceId) -> bool {
         let first = (id.clone(), TargetGroupId::new(""));
         self.rotation
             .deregistered_by_predecessor
@@ -299,14 +299,14 @@ impl RolloutState {
         let is_halting = self.direction.halt.is_some();
         for (id, history) in &self.history {
             let ours = self.removed.terminated.contains(id) || self.was_deregistered(id);
-            if !going(id) || ours || !history.may_fail() || is_halting {
+            if !going(id) || ours || !history.is_new || is_halting {
                 continue;
             }
             let ended = look.instances.get(id).and_then(|instance| instance.ended.as_ref());
             // An instance that was good, and is lost, is only replaced.
             let reason = match ended {
                 _ if history.soaked => continue,
-                Some(why) => format!("it came to an end by itself: {why}"),
+                Some(why) => format!("it was terminated, but not by the rollout: {why}"),
                 None if history.called_unhealthy && !look.is_unmanaged() => {
                     let why = history.trouble.as_deref().unwrap_or("unhealthy");
                     format!("its group removed it as unhealthy: {why}")

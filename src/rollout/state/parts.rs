@@ -7,6 +7,7 @@ use rolling_provider::{Action, Activity, Done, InstanceId, TargetGroupId, Timest
 
 use super::departed::Departed;
 use super::{Best, Halt, Launched, Missing, Replaces};
+use crate::model::event::Cause;
 use crate::record::Record;
 
 /// Whether the rollout goes forward, rolls back, or halts.
@@ -16,6 +17,8 @@ pub(crate) struct Direction {
     pub(crate) halt: Option<Halt>,
     /// Why the rollout rolls back to the completed revision, once it does.
     pub(crate) rolls_back: Option<String>,
+    /// What the failure comes from that it rolls back for, where that is known.
+    pub(crate) cause: Option<Cause>,
     /// Since when it rolls back.
     pub(crate) rolls_back_since: Timestamp,
     /// Whether a paused rollout that was found is to continue.
@@ -87,8 +90,8 @@ pub struct Failures {
     pub(crate) counted: BTreeSet<InstanceId>,
     /// Failed instances that an earlier rollout counted.
     pub(crate) earlier: BTreeSet<InstanceId>,
-    /// The call that the cloud does not take at present, and why.
-    pub(crate) call: Option<(Action, String)>,
+    /// The calls that the cloud does not take at present, and why.
+    pub(crate) calls: Vec<(Action, String)>,
     /// Actions that the cloud refused permanently while we were restoring.
     pub(crate) refused: Vec<(Action, String)>,
 }

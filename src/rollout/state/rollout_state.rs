@@ -88,6 +88,10 @@ impl RolloutState {
             self.failures.earlier.clone_from(&self.failures.counted);
         }
         self.failures.counted.extend(record.last_failed.clone());
+        let is_open = |record: &Record| record.hooks.as_ref().is_some_and(|hooks| hooks.open);
+        if self.record.as_ref().is_some_and(is_open) && !is_open(&record) {
+            self.hooks.batch = None;
+        }
         (self.record, self.unanswered.record) = (Some(record), None);
         // A command that the record acknowledges is obeyed.
         if let (Some(record), Some(control)) = (&self.record, &self.control)

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rolling_provider::{InstanceId, Observation, TargetState, Timestamp};
 
 use super::Missing;
+use crate::model::event::Cause;
 use crate::record::Record;
 
 /// How long the engine believes an accepted launch while a look does not show it.
@@ -61,6 +62,8 @@ pub(crate) struct LaunchTrouble {
     pub(crate) tried: Timestamp,
     /// The cause, in the cloud's own words.
     pub(crate) cause: String,
+    /// What the failure comes from.
+    pub(crate) class: Cause,
     /// Whether later launches will fail too.
     pub(crate) is_final: bool,
 }

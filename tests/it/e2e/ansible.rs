@@ -149,9 +149,9 @@ fn a_revision_that_fails_fails_the_task_and_says_why_what_is_left_and_what_to_do
         (&json!("rolled_back"), &json!("v1"))
     );
     for message in [
-        "web went back from v2 to v1: ",
+        "web was rolled back from v2 to v1: ",
         "Target.ResponseCodeMismatch",
-        "Now 4 of 4 on v1 serve. Nothing is borrowed any more. Correct the revision",
+        "Now 4 of 4 on v1 serve. All temporary changes are undone. Correct the revision",
     ] {
         assert!(msg(&answer).contains(message), "{answer}");
     }
@@ -180,20 +180,23 @@ fn a_paused_rollout_stays_paused_until_a_task_says_otherwise() {
         assert_eq!(answer["status"], "pending");
     }
     let (changed, failed, message, answer) = state("present", false);
-    assert!(changed && failed && message.contains("state: resumed goes on"), "{answer}");
+    assert!(changed && failed && message.contains("state: resumed continues it"), "{answer}");
     for check in [true, false] {
         let (changed, failed, message, answer) = state("present", check);
         assert!(!changed && failed && message.contains("is paused: "), "{answer}");
         assert_eq!(answer["status"], "paused");
     }
     let (changed, failed, message, answer) = state("paused", false);
-    assert!(!changed && !failed && message.contains("is paused already"), "{answer}");
+    assert!(!changed && !failed && message.contains("is already paused"), "{answer}");
     let before = fleet(folder.path());
     let (changed, failed, message, answer) = state("rolled_back", true);
     assert!(changed && !failed && message == "would roll back the rollout", "{answer}");
     assert_eq!(fleet(folder.path()), before);
     let (changed, failed, message, answer) = state("rolled_back", false);
-    assert!(changed && !failed && message.starts_with("web went back from v2 to v1"), "{answer}");
+    assert!(
+        changed && !failed && message.starts_with("web was rolled back from v2 to v1"),
+        "{answer}"
+    );
     let runs = (&answer["status"], &answer["deployed_revision"]);
     assert_eq!(runs, (&json!("rolled_back"), &json!("v1")));
     let (changed, failed, _, answer) = state("rolled_back", false);
@@ -239,7 +242,10 @@ fn a_task_that_is_told_to_end_answers_what_is_left() {
     let answer: Value = serde_json::from_str(&done.stdout).expect("one JSON object");
     assert_eq!((&answer["failed"], &answer["changed"]), (&json!(true), &json!(true)), "{answer}");
     assert_eq!(answer["status"], "aborted", "{answer}");
-    assert!(msg(&answer).contains("Now 4 of 4 on v1 serve. Nothing is borrowed"), "{answer}");
+    assert!(
+        msg(&answer).contains("Now 4 of 4 on v1 serve. All temporary changes are undone"),
+        "{answer}"
+    );
     assert!(msg(&answer).ends_with("Run the task again to finish"), "{answer}");
     assert_as_before(folder.path());
 }

@@ -35,8 +35,8 @@ fn documentation(schema: &Value) -> Yaml {
     let notes = [
         "Credentials are found by the AWS SDK on the host that the module runs on: in the \
          environment, a profile, or the role of the instance. Mostly that host is C(localhost).",
-        "The task takes as long as the rollout. When it is interrupted, victims that still live go \
-         back into rotation and what is borrowed is put back; the same task finishes the job later.",
+        "The task takes as long as the rollout. When it is interrupted, victims that still run are \
+         registered again and what is borrowed is restored; the same task completes it later.",
         "A rollout that ends in any other way than was asked for fails the task; RV(status) tells \
          how it ended, and C(msg) why, what is left and what to do.",
     ];
@@ -50,19 +50,19 @@ fn documentation(schema: &Value) -> Yaml {
             Yaml::List(vec![
                 text(
                     "Takes a batch of instances out of rotation, waits until it has drained, \
-                     replaces it, waits until every target group calls it healthy, and goes on. \
-                     When the new version does not serve, it goes back to the last one that did.",
+                     replaces it, waits until every target group reports it healthy, and \
+                     continues. If the new version fails, it rolls back to the last completed one.",
                 ),
                 text(
                     "With nothing to do, nothing is changed. Killed at any moment and run again, \
-                     it goes on from there.",
+                     it continues from there.",
                 ),
             ]),
         ),
         (
             "attributes",
             map([
-                ("check_mode", attribute("Says what would be rolled, and changes nothing.")),
+                ("check_mode", attribute("Shows what would be rolled, and changes nothing.")),
                 ("diff_mode", attribute("Shows what every instance runs, before and after.")),
             ]),
         ),

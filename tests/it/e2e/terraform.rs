@@ -103,8 +103,8 @@ fn a_simulated_fleet_is_rolled_changed_imported_and_destroyed() {
     let bad = ["-var", "revision=v3", "-var", "timeout=3h"];
     let ran = workspace.apply(&bad);
     assert_eq!(ran.code, 1, "{ran:?}");
-    assert!(ran.stderr.contains("web went back from v3 to v4: instance i-"), "{ran:?}");
-    assert!(ran.stderr.contains("Nothing is borrowed any more."), "{ran:?}");
+    assert!(ran.stderr.contains("web was rolled back from v3 to v4: instance i-"), "{ran:?}");
+    assert!(ran.stderr.contains("All temporary changes are undone."), "{ran:?}");
     let state = workspace.state();
     assert_eq!(
         (&state["status"], &state["deployed_revision"]),

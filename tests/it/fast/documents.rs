@@ -224,7 +224,7 @@ fn exit_codes_tell_a_rollback_a_pause_and_a_command_without_effect_apart() {
     assert!(ran.stdout.contains("there is no rollout to resume"), "{}", ran.stdout);
     let ran = run("apply", "pause");
     assert_eq!(ran.code, 4, "{ran:?}");
-    assert!(ran.stdout.contains("rolling resume goes on"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("`rolling resume` continues it"), "{}", ran.stdout);
     let ran = run("plan", "pause");
     assert!(ran.stdout.contains("is paused"), "{}", ran.stdout);
     let ran = run("rollback", "pause");

@@ -149,7 +149,7 @@ async fn a_refresh_without_progress_is_followed_until_a_deadline_that_every_wait
     assert_eq!(report.outcome, Outcome::Failed);
     let why = report.reason.expect("a reason");
     assert!(
-        why.contains("has not got any further for 1h 15m") && why.ends_with("still runs"),
+        why.contains("has made no progress for 1h 15m") && why.ends_with("still runs"),
         "{why}"
     );
     assert!(report.instance_refresh.expect("a refresh").still_running);
@@ -279,7 +279,7 @@ async fn a_refresh_that_cannot_be_read_any_more_is_reported_as_still_running() {
     let (events, report, _) = follow(blind).await;
     assert_eq!(report.outcome, Outcome::Failed);
     let why = report.reason.expect("a reason");
-    assert!(why.starts_with("cannot see instance refresh r-1 any more"), "{why}");
+    assert!(why.starts_with("instance refresh r-1 can no longer be read"), "{why}");
     assert!(report.instance_refresh.expect("a refresh").still_running);
     assert!(events.iter().any(|event| matches!(event, Event::Retrying { .. })));
 }

@@ -104,7 +104,7 @@ async fn an_alarm_that_the_new_revision_raises_rolls_back_before_the_next_batch(
     let run = roll(simulator.clone(), gated(alarms(60))).await;
     assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);
     let reason = run.report.reason.clone().expect("a reason");
-    assert!(reason.contains("alarms errors did not pass: errors is raised: i-"), "{reason}");
+    assert!(reason.contains("alarms errors did not pass: errors is in ALARM: i-"), "{reason}");
     assert!(reason.contains("of v2 makes errors"), "{reason}");
     assert_eq!(run.batches()[0], (0, 3));
     assert_eq!(simulator.launched(), 10 + 3 + 3, "one batch, and the rollback");
@@ -119,7 +119,7 @@ async fn while_an_alarm_is_raised_nothing_is_begun() {
     let wanted = gated(alarms(0));
     let rollout = Rollout::prepare(simulator.clone(), wanted.clone(), &caller()).await;
     let warnings = rollout.expect("a rollout").preview().warnings;
-    assert!(warnings.iter().any(|w| w.starts_with("alarm errors is raised: ")), "{warnings:?}");
+    assert!(warnings.iter().any(|w| w.starts_with("alarm errors is in ALARM: ")), "{warnings:?}");
     let run = roll(simulator.clone(), wanted).await;
     assert_eq!(run.report.outcome, Outcome::Failed);
     let reason = run.report.reason.clone().expect("a reason");

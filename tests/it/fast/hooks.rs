@@ -2,6 +2,7 @@
 
 mod calls;
 pub mod driver;
+mod joined;
 pub mod killed;
 mod meaning;
 

@@ -1,6 +1,8 @@
 //! What is said of a rollout is so: who was left alone, what can never begin, what was missing before,
 //! and who is the cause.
 
+mod impossible;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -160,10 +162,7 @@ fn what_we_cannot_do_is_not_blamed_on_others() {
     };
     let report = block_on(roll(Arc::new(Unending(simulator)), spec)).report;
     let reason = report.reason.unwrap_or_default();
-    assert!(
-        reason.contains("terminate i-0001 for replacement, which the cloud does not take: "),
-        "{reason}"
-    );
+    assert!(reason.contains("terminate i-0001 for replacement, which fails: "), "{reason}");
     assert!(reason.contains("Rate exceeded"), "{reason}");
     assert!(!reason.contains("somebody else") && !reason.contains("nobody"), "{reason}");
 }
@@ -186,15 +185,17 @@ fn a_plan_says_what_it_costs_at_worst_in_one_line() {
     let plan = |policy| {
         let preview = prepared(&simulator, spec(policy)).preview();
         let message = text::plan("web", &preview);
-        message.lines().find(|line| line.contains("at worst")).unwrap_or_default().to_owned()
+        message.lines().find(|line| line.contains("worst case")).unwrap_or_default().to_owned()
     };
     assert_eq!(
         plan(Policy::Rolling(BatchSize::Percentage(30))),
-        "  at worst   3 of 10 instances (30 %) out at once, for about 1m 10s; 3 (30 %) on a bad \
-         revision, for at most 10m"
+        "  worst case 3 of 10 instances (30 %) unavailable at once, for up to 10m 20s and until somebody \
+         decides; 3 (30 %) on a revision that never becomes healthy, for up to 10m, all on one that \
+         fails later"
     );
     assert_eq!(
         plan(Policy::Immutable),
-        "  at worst   no instance is out; 1 (10 %) on a bad revision, for at most 10m"
+        "  worst case no instance unavailable; 1 (10 %) on a revision that never becomes healthy, for up \
+         to 10m, all on one that fails later"
     );
 }

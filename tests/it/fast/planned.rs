@@ -229,8 +229,7 @@ fn a_plan_that_rolls_nothing_is_refused_where_the_fleet_has_changed_since() {
     let applied = plugin.apply(Some(&state), &plan, &smaller);
     let found = &applied.found[0];
     assert!(found.is_error, "{found:?}");
-    let message =
-        "The plan is to roll nothing, and web has changed since: now 10 of 10 on v9 serve";
+    let message = "The plan rolls nothing, but web has changed since: now 10 of 10 on v9 serve";
     assert_eq!(
         (found.summary.as_str(), found.detail.as_str()),
         (message, "Nothing was done. Plan again.")

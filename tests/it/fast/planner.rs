@@ -88,7 +88,7 @@ pub fn record() -> Record {
         retained_failed: 0,
         last_retained: None,
         checkpoints_passed: 0,
-        reached_at: None,
+        reached: None,
         hooks: None,
         paused: seconds(0),
         pause_changed_at: None,

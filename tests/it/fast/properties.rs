@@ -359,6 +359,10 @@ proptest! {
         case.spec.protected = rule;
         // Unmanaged instances are of the fleet because they are registered.
         let out = if case.config.unmanaged { 0 } else { out };
+        for index in (1..=case.config.instances).skip(ignored).take(out) {
+            let id = format!("i-{index:04}").as_str().into();
+            case.config.events.push((seconds(5), Intervention::Deregister(id)));
+        }
         let mut ids = Vec::new();
         let ran = run_with(&case, |_, simulator, _| {
             ids = look(simulator).instances.keys().cloned().collect();
@@ -367,9 +371,6 @@ proptest! {
             }
             for id in ids.iter().skip(ignored).take(protected) {
                 simulator.intervene(Intervention::Protect(id.clone(), true)).expect("it");
-            }
-            for id in ids.iter().skip(ignored).take(out) {
-                simulator.intervene(Intervention::Deregister(id.clone())).expect("it");
             }
         });
         nothing_broken(&ran, 25)?;

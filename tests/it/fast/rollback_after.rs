@@ -34,17 +34,34 @@ impl Folder {
 }
 
 #[test]
-fn without_a_rollout_it_fails_and_names_what_the_fleet_shows() {
+fn without_a_rollout_it_fails_and_names_another_revision_only_where_the_fleet_shows_one() {
     let folder = Folder::new("v2", json!({}));
     assert_eq!(folder.run(&["apply"]).code, 0);
     let ran = folder.run(&["rollback"]);
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.stderr.contains("there is no rollout to roll back"), "{ran:?}");
+    assert!(ran.stderr.contains("no rollout to roll back"), "{ran:?}");
     assert!(ran.stderr.contains("rolling rollback --to REVISION"), "{ran:?}");
-    // The document names another revision by now: the fleet's own is one to go back to.
+    assert!(ran.stderr.contains("(nothing at the target shows another one)"), "{ran:?}");
+    // The document names another revision by now: the whole fleet still runs what it runs.
     folder.write("v3", json!({}));
     let ran = folder.run(&["rollback"]);
-    assert!(ran.stderr.contains("(the fleet shows v2)"), "{ran:?}");
+    assert!(ran.stderr.contains("(nothing at the target shows another one)"), "{ran:?}");
+}
+
+#[test]
+fn where_no_way_back_is_known_nothing_begins_and_the_first_reason_stays() {
+    let bad = json!({ "on_failure": "rollback", "simulated_fleet": {
+        "name": "web", "revision": "v2", "instances": 6,
+        "bad_revisions": { "v1": "unhealthy", "v2": "unhealthy" },
+    } });
+    let folder = Folder::new("v2", bad);
+    assert_eq!(folder.run(&["apply"]).code, 1);
+    let status = folder.run(&["status"]).stdout;
+    assert!(status.contains("  why "), "{status}");
+    let ran = folder.run(&["rollback"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("no way back"), "{ran:?}");
+    assert_eq!(folder.run(&["status"]).stdout, status);
 }
 
 #[test]
@@ -78,7 +95,7 @@ fn what_is_no_revision_of_the_deployment_is_refused() {
             json!({ "simulated_fleet": null,
                 "auto_scaling_group": { "name": "web", "image_id": "ami-1" } }),
             "7",
-            "this deployment names no launch template",
+            "--to needs a deployment with a launch template",
         ),
     ] {
         folder.write("v2", changes);

@@ -112,7 +112,10 @@ async fn all_requests_move_at_once_and_the_old_set_is_kept_for_a_while() {
         _ => None,
     });
     let message = retained.expect("a wait").to_string();
-    assert_eq!(message, "the old instances' time to pass (all requests go to target group second)");
+    assert_eq!(
+        message,
+        "the old instances' retention time to pass (all requests go to target group second)"
+    );
 }
 
 #[tokio::test]
@@ -151,7 +154,7 @@ async fn requests_that_are_shifted_already_are_refused() {
     let refused = rolling::engine::Rollout::prepare(simulator, deploy(moving()), &caller).await;
     let error = refused.err().expect("an error");
     assert_eq!(error.attribute.as_deref(), Some("traffic/listener_rule_arns"));
-    assert!(error.message.starts_with("20 % of the requests go to the second"), "{error}");
+    assert!(error.message.starts_with("20 % of the requests already go to the second"), "{error}");
 }
 
 fn second(config: FleetConfig) -> FleetConfig {

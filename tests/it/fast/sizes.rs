@@ -79,7 +79,7 @@ fn holds(case: &Case, ended: &RunEnd) -> Result<(), TestCaseError> {
     prop_assert_eq!(ended.witness.broken(1), Vec::<String>::new());
     prop_assert_eq!(ended.witness.broken(5), Vec::<String>::new());
     let reason = report.reason.as_deref().unwrap_or_default();
-    prop_assert!(!reason.contains("own check"), "{}", what());
+    prop_assert!(!reason.contains("safety check"), "{}", what());
     if case.config.bad_revisions.is_empty() {
         prop_assert_eq!(report.outcome, Outcome::Succeeded, "{}", what());
     }

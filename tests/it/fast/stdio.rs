@@ -307,7 +307,7 @@ fn a_server_without_commands_refuses_gates_and_hooks_that_run_one() {
     let ran_file = folder.path().join("ran");
     let mut gated = config("web");
     gated["gates"] = json!({ "command": { "run": ["touch", ran_file] } });
-    let mut hooked = config("web");
+    let mut hooked = config("third");
     hooked["hooks"] = json!({
         "before_rollout": { "http": { "url": "https://localhost:1" } },
         "after_rollout": { "command": { "run": ["touch", ran_file] } },

@@ -94,9 +94,9 @@ fn a_follower_exits_as_the_rollout_ends_and_is_told_when_nobody_is_at_work_any_m
     end(apply);
     let follows = end(follows);
     assert_eq!(follows.code, 1, "{follows:?}");
-    assert!(follows.stderr.contains("apply goes on with it"), "{follows:?}");
+    assert!(follows.stderr.contains("apply continues it"), "{follows:?}");
     let status = rolling(folder, &["status"], &file);
-    assert!(status.stdout.contains("has ended; apply goes on"), "{status:?}");
+    assert!(status.stdout.contains("has ended; apply continues it"), "{status:?}");
     assert_eq!(rolling(folder, &["apply"], &file).code, 0);
     assert_eq!(rolling(folder, &["status", "--follow"], &file).code, 0);
 }
@@ -114,6 +114,35 @@ fn a_deployment_that_was_not_begun_is_reported() {
     let file = process::write(folder, &both);
     let ran = rolling(folder, &["apply"], &file);
     assert_eq!(ran.code, 1, "{ran:?}");
-    let message = "web: not begun, since other comes first and is failed";
+    let message = "web: not begun, because other comes first and is failed";
     assert!(ran.stdout.contains(message), "{ran:?}");
+}
+
+#[test]
+fn a_rollout_to_another_revision_is_stopped_and_superseded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let first = process::write(folder, &document("v2"));
+    let old = start(folder, &["apply"], &first);
+    until_stored(folder, "rolling:rollout");
+    let second = folder.join("second.json");
+    std::fs::write(&second, document("v3").to_string()).expect("a document");
+    let locked = rolling(folder, &["apply"], &second);
+    assert_eq!(locked.code, 5, "{locked:?}");
+    assert!(locked.stdout.contains("`rolling apply --supersede`"), "{locked:?}");
+    let new = rolling(folder, &["apply", "--supersede"], &second);
+    assert_eq!(new.code, 0, "{new:?}");
+    assert!(
+        new.stderr.contains("web: stopping the rollout to v2 at its next safe point"),
+        "{new:?}"
+    );
+    assert!(new.stdout.contains("succeeded, 4 instances on v3"), "{new:?}");
+    let old = end(old);
+    assert_ne!(old.code, 0, "{old:?}");
+    assert!(old.stdout.contains("web: paused"), "{old:?}");
+    let status = rolling(folder, &["status"], &second);
+    assert!(status.stdout.contains("4 of 4 on v3 serve"), "{status:?}");
+    assert!(status.stdout.contains("rollout    none"), "{status:?}");
+    let again = rolling(folder, &["apply", "--supersede"], &second);
+    assert!(again.code == 0 && again.stdout.contains("nothing to do"), "{again:?}");
 }

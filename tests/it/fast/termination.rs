@@ -171,7 +171,7 @@ fn the_soak_covers_a_slow_start_unless_the_document_says_otherwise() {
 
     let health = Health { min_healthy_time: seconds(10), soak_is_given: true, ..Health::default() };
     let plan = preview(&watched(three, 60), RollingDeployment { health, ..default });
-    let warning = "min_healthy_time is 10s, and a target group's slow start takes 1m: ";
+    let warning = "min_healthy_time is 10s, but a target group's slow start takes 1m: ";
     assert!(plan.warnings.iter().any(|found| found.starts_with(warning)), "{plan:?}");
 }
 

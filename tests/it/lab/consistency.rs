@@ -49,7 +49,7 @@ fn a_version_and_its_profile_made_a_moment_ago_are_waited_for_and_rolled_as_ever
     account.foreign();
     let ran = account.run("apply", &resource(&template, "3"));
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.stderr.contains("it may have been made a moment ago"), "{ran:?}");
+    assert!(ran.stderr.contains("it may have been created just now"), "{ran:?}");
     assert!(
         ran.stdout.contains("Invalid IAM Instance Profile name"),
         "it was tried again: {ran:?}"

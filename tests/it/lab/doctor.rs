@@ -42,7 +42,7 @@ fn a_healthy_group_has_nothing_in_the_way_and_is_not_touched() {
     wanted["policy"] = json!("rolling_with_additional_batch");
     let (errors, warnings) = examine(&account, &wanted, 0);
     assert_eq!(errors, Vec::<Value>::new());
-    assert_finding(&warnings, "", "the maximum size has no room for the surge");
+    assert_finding(&warnings, "", "the maximum size is too small for the surge");
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn times_that_cannot_be_kept_are_told_by_doctor_and_plan() {
         "/health/healthy_timeout",
         "instances may not become healthy within 8s",
     );
-    assert_finding(&errors, "/progress_deadline", "given up after 2m without progress");
+    assert_finding(&errors, "/progress_deadline", "the rollout ends after 2m without progress");
     let planned = account.run("plan", &wanted);
     assert_eq!(planned.code, 0, "{planned:?}");
     assert!(planned.stdout.contains("may not become healthy within 8s"), "{planned:?}");

@@ -340,11 +340,11 @@ fn a_slow_start_is_soaked_and_what_else_costs_requests_is_told() {
     wanted["batch_size"] = json!(2);
     // A soak of the document's own would be kept, with a warning.
     let planned = account.run("plan", &wanted).stdout;
-    assert!(planned.contains("and a target group's slow start takes 30s"), "{planned}");
+    assert!(planned.contains("but a target group's slow start takes 30s"), "{planned}");
     wanted["health"].as_object_mut().expect("health").remove("min_healthy_time");
     let planned = account.run("plan", &wanted);
     let warnings = planned.lines()[0]["resources"][0]["plan"]["warnings"].to_string();
-    assert!(!warnings.contains("and a target group's slow start takes 30s"), "{warnings}");
+    assert!(!warnings.contains("but a target group's slow start takes 30s"), "{warnings}");
     assert!(warnings.contains("its full share of the requests only after 30 s"), "{warnings}");
     assert!(warnings.contains("cross-zone load balancing is off"), "{warnings}");
     let ran = account.run("apply", &wanted);

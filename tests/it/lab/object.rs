@@ -216,7 +216,7 @@ fn pause_resume_and_abort_reach_it_through_the_object() {
     account.until_called("elbv2.DeregisterTargets", deregistered + 1);
     let reply = account.run("abort", &wanted);
     // Where nothing was replaced yet the record is removed, too, maybe before it is looked at.
-    let acknowledged = ["acknowledged by", "has ended the rollout meanwhile"];
+    let acknowledged = ["acknowledged by", "has ended the rollout in the meantime"];
     assert!(
         reply.code == 0 && acknowledged.iter().any(|message| reply.stdout.contains(message)),
         "{reply:?}"

@@ -114,5 +114,5 @@ fn what_the_same_apply_may_make_is_no_error_of_a_plan() {
 fn assert_not_there_yet(plan: &Planned) {
     assert_eq!((plan.found.len(), plan.found[0].is_error), (1, false), "{plan:?}");
     let detail = &plan.found[0].detail;
-    assert!(detail.starts_with("Unless this apply makes it first, it fails"), "{plan:?}");
+    assert!(detail.starts_with("The apply fails unless it creates this first"), "{plan:?}");
 }

@@ -196,5 +196,5 @@ fn a_time_for_tests_is_refused_where_the_endpoint_is_not_on_this_host() {
     assert!(message.contains("ROLLING_TEST_CLOCK is set, and the endpoint is not"), "{message}");
     let ran = planned("http://127.0.0.1:1", "soon");
     assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.stderr.contains("no START:SPEED"), "{ran:?}");
+    assert!(ran.stderr.contains("the form START:SPEED"), "{ran:?}");
 }

@@ -106,15 +106,14 @@ fn made(account: &Account, versions: Value) -> (Value, Value) {
 #[test]
 fn a_share_of_the_requests_or_all_go_to_a_new_set_and_come_back_with_it() {
     for (policy, way) in [
-        ("traffic_splitting", vec![(95, 5), (50, 50), (0, 100), (100, 0)]),
+        ("traffic_splitting", vec![(90, 10), (70, 30), (40, 60), (0, 100), (100, 0)]),
         ("blue_green", vec![(0, 100), (100, 0)]),
     ] {
         let Some(account) = account() else { return };
         let (made, before) = made(&account, json!([null, null]));
         let mut wanted = shifting(&made, policy, "2");
         if policy == "traffic_splitting" {
-            let steps = json!([{ "percent": 5 }, { "percent": 50, "evaluation_time": "4s" }]);
-            wanted["traffic"]["steps"] = steps;
+            wanted["traffic"]["steps"] = steps(None);
         }
         let ran = account.run("apply", &wanted);
         assert_eq!(ran.code, 0, "{policy}: {ran:?}");
@@ -147,6 +146,45 @@ fn a_share_of_the_requests_or_all_go_to_a_new_set_and_come_back_with_it() {
         assert_eq!(again.code, 0, "{again:?}");
         assert_eq!(ids(&account.timeline(), "launched").len(), 4, "nothing more to do");
     }
+}
+
+/// Steps of 10, 30 and 60 percent; one of them is long enough to be stopped there.
+fn steps(long: Option<u64>) -> Value {
+    let step = |percent: u64| {
+        let time = if long == Some(percent) { "60s" } else { "1s" };
+        json!({ "percent": percent, "evaluation_time": time })
+    };
+    json!([step(10), step(30), step(60)])
+}
+
+#[test]
+fn from_each_step_all_requests_go_back() {
+    std::thread::scope(|scope| {
+        for percent in [10, 30, 60] {
+            scope.spawn(move || {
+                let Some(account) = account() else { return };
+                let (made, before) = made(&account, json!([null, null]));
+                let mut wanted = shifting(&made, "traffic_splitting", "2");
+                wanted["traffic"]["steps"] = steps(Some(percent));
+                let running = start(&account, &wanted);
+                until_shifted(&account, percent);
+                let back = account.run("rollback", &wanted);
+                assert_eq!(back.code, 0, "{percent} %: {back:?}");
+                let ran = process::end(running);
+                assert_eq!(ran.code, 3, "{percent} %: {ran:?}");
+                let template = made["launch_template"].as_str().expect("a template");
+                assert_as_before(&account, &before, 4, &format!("{template}:1"));
+                assert_back(&account, &made);
+                let timeline = account.timeline();
+                assert_answered(&before, &timeline, 4);
+                let so_far = [10, 30, 60].into_iter().take_while(|step| *step <= percent);
+                let way: Vec<(u64, u64)> =
+                    so_far.chain([0]).map(|share| (100 - share, share)).collect();
+                let weights = weights(&timeline);
+                assert!(weights.values().all(|found| *found == way), "{weights:?}");
+            });
+        }
+    });
 }
 
 #[test]
@@ -211,7 +249,7 @@ fn kill_and_apply(policy: &str, signal: &str) {
         for command in ["apply", "abort"] {
             let refused = account.run(command, &fewer);
             assert_eq!(refused.code, 2, "{command}: {refused:?}");
-            assert!(refused.stdout.contains("shifts requests by other rules"), "{refused:?}");
+            assert!(refused.stdout.contains("shifts requests with other rules"), "{refused:?}");
         }
     }
     let ran: Ran = account.run("apply", &wanted);

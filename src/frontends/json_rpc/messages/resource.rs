@@ -203,7 +203,7 @@ pub(crate) struct StateResult {
 pub(crate) struct DeleteResult {
     /// `succeeded`, or `failed` with the state that is left.
     pub(crate) status: String,
-    /// The state that is left; null when the deployment is gone. Delete touches no instance.
+    /// The state that is left; null when the deployment is gone.
     #[schemars(with = "Option<State>")]
     pub(crate) state: Value,
     /// Why the deployment is not gone, and what to do.
@@ -232,7 +232,7 @@ pub(crate) struct StatusResult {
 
 /// The record of a rollout on the target, or the latest instance refresh.
 ///
-/// EC2 Auto Scaling carries out an instance refresh by itself, without tags.
+/// EC2 Auto Scaling carries out an instance refresh itself, without tags.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct RecordView {
     /// The rollout's name: `operation_id` of the apply that began it, or the instance refresh's id.

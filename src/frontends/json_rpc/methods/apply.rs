@@ -50,7 +50,7 @@ impl Session {
         if let Some(place) =
             replaced_paths(&params.prior, &config, &BTreeSet::new()).into_iter().next()
         {
-            let message = "this names another target than the state, and no rollout leads there";
+            let message = "the target differs from the state's; a rollout cannot change the target";
             let remedy = "delete this deployment, then create the other one";
             return refuse(vec![Diagnostic::error(place, message).with_remedy(remedy)]);
         }
@@ -121,10 +121,10 @@ fn left_alone(report: &Report) -> Option<Diagnostic> {
 /// How a program acts that speaks the protocol.
 const WORDING: Wording<'static> = Wording {
     again: "apply again",
-    decide: "resource.control with resume, rollback or abort decides what becomes of it",
+    decide: "resume, roll back or abort it with resource.control",
     follow: "apply again to follow it, or end it by resource.control with abort or rollback",
     wait: "wait for it to end, then apply again",
-    look: "read again to see what is so now",
+    look: "read again to see the current state",
 };
 
 /// Explains why a rollout did not succeed, and what to do.

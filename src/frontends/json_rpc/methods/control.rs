@@ -33,7 +33,7 @@ impl Session {
         let rollout = match allowed.and(looked) {
             Ok(rollout) => rollout,
             Err(looked) => {
-                let message = format!("nothing was done to {}", command.name());
+                let message = format!("the command {} was not carried out", command.name());
                 return write(&nothing(message, looked.into_diagnostics()));
             }
         };
@@ -48,7 +48,8 @@ impl Session {
         let answer = match done {
             Err(error) => {
                 let found = Diagnostic::from_provider(&error, "", "");
-                let message = format!("the command {} could not be left", command.name());
+                let message =
+                    format!("the command {} could not be written to the target", command.name());
                 m::ControlResult { record: before, ..nothing(message, vec![found]) }
             }
             Ok(ControlOutcome::Acknowledged(owner, answer, record)) => {
@@ -61,7 +62,9 @@ impl Session {
                 let status = report.outcome.name();
                 let as_asked = control::is_as_asked(command, report.outcome);
                 m::ControlResult {
-                    message: format!("nobody was at work, so it was done here: {status}"),
+                    message: format!(
+                        "no engine was at work, so this server carried it out: {status}"
+                    ),
                     acknowledged_by: None,
                     status: Some(status.into()),
                     record: self.look(&config, &caller).await.ok().as_ref().and_then(view),
@@ -141,7 +144,7 @@ fn unanswered(outcome: &ControlOutcome, command: Command) -> m::ControlResult {
     let message = outcome.answer(command).map(|answer| answer.message).unwrap_or_default();
     let is_open = matches!(outcome, ControlOutcome::TimedOut(_) | ControlOutcome::Sent(_));
     let found = is_open.then(|| {
-        let remedy = "give the command again, or see by resource.status what became of it";
+        let remedy = "give the command again, or check its result with resource.status";
         Diagnostic::error("", &message).with_remedy(remedy)
     });
     nothing(message, found.into_iter().collect())

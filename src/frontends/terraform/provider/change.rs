@@ -43,8 +43,8 @@ impl Provider {
         let done = tokio::spawn(work).await;
         drop(attend);
         done.unwrap_or_else(|error| {
-            let message = format!("The provider broke: {error}");
-            let detail = "The record on the target tells how far it was; run this again.";
+            let message = format!("Internal error in the provider: {error}");
+            let detail = "The record on the target has the rollout's state; run this again.";
             let diagnostics = vec![convert::error(message, detail)];
             p::ApplyResponse { new_state: prior, private: Vec::new(), diagnostics }
         })
@@ -88,8 +88,7 @@ impl Provider {
             Some(UnderWay { id, to, status }) => format!("rollout {id} to {to} is {status} on it"),
             None => format!("now {fleet}"),
         };
-        let message =
-            format!("The plan is to roll nothing, and {name} has changed since: {message}");
+        let message = format!("The plan rolls nothing, but {name} has changed since: {message}");
         Err(vec![convert::error(message, "Nothing was done. Plan again.")])
     }
 

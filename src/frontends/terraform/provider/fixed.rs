@@ -80,7 +80,7 @@ fn check_timeouts(timeouts: &Value) -> Vec<Diagnostic> {
         .map(|(name, text)| {
             Diagnostic::error(
                 format!("/{TIMEOUTS}/{name}"),
-                format!("{text:?} is not a time span longer than nothing"),
+                format!("{text:?} is not a time span above 0s"),
             )
             .with_remedy("write for instance 30s, 10m or 1h30m, 365d at most")
         })

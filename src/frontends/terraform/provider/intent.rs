@@ -139,7 +139,7 @@ fn rolls(name: &str, preview: &Preview) -> String {
         (None, to) => format!(" to {to}"),
     };
     if !preview.changes || preview.size == 0 {
-        return format!("{name}{to}: no instance is left to replace");
+        return format!("{name}{to}: no instance has to be replaced");
     }
     let which = match preview.replaced() {
         Some(replaced) => format!("{replaced} of {size} instances of {name}"),

@@ -162,9 +162,9 @@ impl Provider {
         let Some(UnderWay { id, to, status }) = rollout.under_way() else { return Vec::new() };
         let name = &rollout.target().name;
         let message = format!(
-            "rollout {id} to {to} is {status} on {name}: to destroy this resource gives it up"
+            "rollout {id} to {to} is {status} on {name}; destroying this resource aborts it"
         );
-        let remedy = "what is borrowed is put back, and the instances stay as they are then";
+        let remedy = "what is borrowed is restored, and the instances stay as they are then";
         let found = Diagnostic::warning("", message).with_remedy(remedy);
         all(&[found], &schemas().resource)
     }
@@ -277,8 +277,8 @@ fn paused_message(rollout: &Rollout) -> Diagnostic {
     let why = record.and_then(|record| record.reason.as_deref()).unwrap_or("paused");
     let id = record.map_or("", |record| record.id.as_str());
     let message = format!("this plan rolls nothing: rollout {id} is paused ({why})");
-    let remedy = "an apply leaves it so, and fails; `rolling resume` goes on, `rolling rollback` \
-                  goes back, `rolling abort` gives it up";
+    let remedy = "an apply fails and leaves it paused; `rolling resume` continues it, `rolling \
+                  rollback` rolls it back, `rolling abort` ends it";
     Diagnostic::warning("", message).with_remedy(remedy)
 }
 
@@ -287,8 +287,8 @@ fn as_warning(error: &ProviderError) -> Diagnostic {
     let mut found = Diagnostic::from_provider(error, "", "");
     found.severity = document::Severity::Warning;
     let unless = match may_be_created_later(error) {
-        true => "unless this apply makes it first, it fails",
-        false => "while that is so, an apply is refused",
+        true => "the apply fails unless it creates this first",
+        false => "an apply is refused until this changes",
     };
     found.remedy = Some(match found.remedy {
         Some(remedy) => format!("{unless}; {remedy}"),

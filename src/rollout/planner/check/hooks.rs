@@ -8,6 +8,7 @@ use super::super::Plan;
 use super::super::input::Input;
 use super::serving::touched;
 use crate::model::spec::HookPoint;
+use crate::record::Record;
 
 /// No victim leaves before `before_deregister` is done for it, and nothing is changed before
 /// `before_rollout` is.
@@ -27,6 +28,40 @@ pub(super) fn check_hooks(input: &Input<'_>, plan: &Plan, found: &mut Vec<String
         }
     }
     check_beginning(input, plan, found);
+    check_batch(input, plan, found);
+}
+
+/// Nothing of a batch is done before the record has it: its hooks would be lost with the record.
+fn check_batch(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
+    let Input { spec, state, .. } = *input;
+    let ends = [HookPoint::AfterHealthy, HookPoint::AfterBatch];
+    let has_end = ends.into_iter().any(|point| spec.hooks.at(point).is_some());
+    let begins = plan.begins.iter().filter_map(|batch| batch.recorded).next();
+    let open = state.hooks.batch.as_ref().map(|batch| batch.number);
+    let Some(number) = begins.or(open).filter(|_| state.direction.halt.is_none()) else { return };
+    let has_it = |record: Option<&Record>| {
+        let hooks = record.and_then(|record| record.hooks.as_ref());
+        hooks.is_none_or(|hooks| hooks.batch >= number && (hooks.open || !has_end))
+    };
+    let mut record = state.record.as_ref();
+    // The plan itself may say that the batch is over.
+    let mut is_known = has_it(record);
+    for step in &plan.actions {
+        record = step.record.as_ref().or(record);
+        is_known |= has_it(record);
+        let changes = matches!(
+            step.action,
+            Action::Deregister { .. }
+                | Action::Terminate { .. }
+                | Action::Detach { .. }
+                | Action::Update { .. }
+                | Action::Launch { .. }
+                | Action::SetCapacity { desired: Some(_), .. }
+        );
+        if changes && !is_known {
+            found.push(format!("would {} before the record has batch {number}", step.action));
+        }
+    }
 }
 
 fn check_beginning(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {

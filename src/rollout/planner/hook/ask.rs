@@ -4,21 +4,17 @@ use std::collections::BTreeSet;
 
 use rolling_provider::{InstanceId, Timestamp};
 
-use super::super::Plan;
 use super::super::input::Input;
+use super::super::{Plan, Verdict};
 use crate::model::event::Outcome;
-use crate::model::spec::{HookPoint, Pacing};
+use crate::model::spec::{Hook, HookPoint, Pacing};
 use crate::model::wait::{Wait, WaitKind};
-use crate::record::HookRecord;
 use crate::record::hooks::fingerprint;
+use crate::record::{Group, HookRecord, Record};
 use crate::rollout::state::HookRun;
 
-/// Whether the hook at `point` has been run since the record was last written.
-pub(super) fn is_done(input: &Input<'_>, hooks: &HookRecord, point: HookPoint) -> bool {
-    input.state.hooks.done == Some((point, hooks.number))
-}
-
-/// Has the hook at `point` run, and waits for it. The record must be there.
+/// Has the hook at `point` run, and waits for it. The record must be there. Only one hook is run at
+/// a time: what another is about waits.
 pub(super) fn ask(
     input: &Input<'_>,
     point: HookPoint,
@@ -27,33 +23,89 @@ pub(super) fn ask(
     plan: &mut Plan,
 ) {
     let Input { spec, look, state, now, .. } = *input;
-    let Some(hook) = spec.hooks.at(point) else { return };
+    let Some(hook) = spec.hooks.at(point).filter(|_| state.hooks.running.is_none()) else { return };
     let Some(record) = &state.record else { return };
     let Some(hooks) = &record.hooks else { return };
-    let mut id = format!("{}.{}.{}", record.id, point.name(), hooks.number);
-    if !instances.is_empty() {
-        id = format!("{id}.{}", fingerprint(&instances));
-    }
-    plan.wait(Wait {
-        kind: WaitKind::Hook,
-        instances: instances.iter().cloned().collect(),
-        detail: Some(format!("{}: {hook}", point.name())),
-        deadline: state.hooks.asked.unwrap_or(now) + hook.longest(),
-    });
     let zone = |id: &InstanceId| look.instances.get(id).map(|instance| instance.zone.clone());
     let zoned = instances.into_iter().map(|id| {
         let zone = zone(&id).unwrap_or_default();
         (id, zone)
     });
-    plan.hook = Some(HookRun {
+    let run = HookRun {
         point,
-        id,
+        id: id(input, record, hooks, point, outcome),
         number: hooks.number,
         rollout: record.id.clone(),
         batch: hooks.batch,
         instances: zoned.collect(),
         outcome,
+    };
+    wait(hook, &run, now, plan);
+    plan.hook = Some(run);
+}
+
+/// Returns the id of the hook that is next: the same after a crash, and another one whenever its
+/// message says anything else. Of a group that has shrunk since it was begun it is the same.
+fn id(
+    input: &Input<'_>,
+    record: &Record,
+    hooks: &HookRecord,
+    point: HookPoint,
+    outcome: Option<Outcome>,
+) -> String {
+    let nobody = Group::default();
+    let group = if hooks.point == Some(point) { &hooks.group } else { &nobody };
+    let outcome = outcome.map_or("", Outcome::name);
+    let message = format!("{} {} {outcome}", input.target.revision, hooks.batch);
+    let fingerprint = fingerprint(group, &message);
+    format!("{}.{}.{}.{fingerprint}", record.id, point.name(), hooks.number)
+}
+
+/// Waits for `run`, which has been run `since` then.
+fn wait(hook: &Hook, run: &HookRun, since: Timestamp, plan: &mut Plan) {
+    plan.wait(Wait {
+        kind: WaitKind::Hook,
+        instances: run.instances.iter().map(|(id, _)| id.clone()).collect(),
+        detail: Some(format!("{}: {hook}", run.point.name())),
+        deadline: since + hook.longest(),
     });
+}
+
+/// Keeps the hook that is run, whatever else `plan` does. Only `before_deregister` ends early: once
+/// none of its instances is to go any more.
+pub(crate) fn keep_running(input: &Input<'_>, plan: &mut Plan) {
+    let Some(running) = &input.state.hooks.running else { return };
+    let run = &running.run;
+    let victims = &input.state.rotation.victims;
+    let goes = |id: &InstanceId| victims.contains(id) && !plan.released.contains(id);
+    let is_wanted =
+        run.point != HookPoint::BeforeDeregister || run.instances.iter().any(|(id, _)| goes(id));
+    let hook = input.spec.hooks.at(run.point).filter(|_| is_wanted);
+    if let Some(hook) = hook.filter(|_| plan.verdict == Verdict::Continue) {
+        wait(hook, run, running.since, plan);
+        plan.hook = Some(run.clone());
+    }
+}
+
+/// Returns those of the instances that are `due` for which the hook at `point` is run next, and
+/// notes them in `hooks`: those that the record names for it, or else all of them.
+pub(super) fn group_for(
+    hooks: &mut HookRecord,
+    point: HookPoint,
+    due: BTreeSet<InstanceId>,
+) -> BTreeSet<InstanceId> {
+    let group = Group::of(&due);
+    if hooks.point == Some(point) {
+        let named = hooks.group.matching(&due);
+        if !named.is_empty() {
+            return named;
+        }
+        if hooks.group == group {
+            return due;
+        }
+    }
+    *hooks = hooks.clone().beginning(point, group);
+    due
 }
 
 /// Returns when the newest instance of the fleet was launched, by the cloud's clock.

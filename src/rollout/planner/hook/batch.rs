@@ -10,9 +10,10 @@ use rolling_provider::InstanceId;
 
 use super::super::input::Input;
 use super::super::{Member, Plan, Step, View};
-use super::ask::{ask, has_batches, is_done, latest_launch};
+use super::ask::{ask, group_for, has_batches};
+use super::noted::closed;
 use crate::model::spec::HookPoint;
-use crate::record::{HookRecord, Record};
+use crate::record::{Group, HookRecord, Record};
 
 /// What is left of a batch.
 enum Left {
@@ -26,7 +27,7 @@ enum Left {
 
 /// Whether a batch is over but for its hooks: nothing more begins before they are done.
 pub(crate) fn is_due_in_batch(input: &Input<'_>, view: &View<'_>) -> bool {
-    !matches!(left(input, view), Left::Nothing)
+    input.state.hooks.ends_batch() || !matches!(left(input, view), Left::Nothing)
 }
 
 /// Runs the hooks at the end of a batch, one after the other.
@@ -35,37 +36,28 @@ pub(crate) fn is_due_in_batch(input: &Input<'_>, view: &View<'_>) -> bool {
 pub(crate) fn closes_batch(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     let Some(record) = &input.state.record else { return false };
     let Some(hooks) = &record.hooks else { return false };
-    let (point, instances) = match left(input, view) {
+    if input.state.hooks.ends_batch() {
+        return true;
+    }
+    let mut now = hooks.clone();
+    match left(input, view) {
         Left::Nothing => return false,
         Left::End => {
             plan.batch_ends = input.state.batch.open;
-            plan.actions.push(with_hooks(record, closed(input, hooks)));
-            return true;
+            now = closed(input, now, &fresh(input, view, hooks));
         }
-        Left::Hook(point, instances) => (point, instances),
-    };
-    let is_over = point == HookPoint::AfterBatch;
-    plan.batch_ends = is_over && input.state.batch.open;
-    if !is_done(input, hooks, point) {
-        ask(input, point, instances, None, plan);
-        return true;
+        Left::Hook(point, instances) => {
+            plan.batch_ends = point == HookPoint::AfterBatch && input.state.batch.open;
+            let instances = group_for(&mut now, point, instances);
+            if now == *hooks {
+                ask(input, point, instances, None, plan);
+            }
+        }
     }
-    let done = match !is_over && hooks.open {
-        true => HookRecord { healthy: true, ..hooks.clone() },
-        false => closed(input, hooks),
-    };
-    plan.actions.push(with_hooks(record, done.next()));
+    if now != *hooks {
+        plan.actions.push(Step::record(Record { hooks: Some(now), ..record.clone() }));
+    }
     true
-}
-
-fn with_hooks(record: &Record, hooks: HookRecord) -> Step {
-    Step::record(Record { hooks: Some(hooks), ..record.clone() })
-}
-
-/// Returns what stands once a batch is over.
-fn closed(input: &Input<'_>, hooks: &HookRecord) -> HookRecord {
-    let since = hooks.since.max(latest_launch(input));
-    HookRecord { open: false, healthy: false, since, ..hooks.clone() }
 }
 
 fn left(input: &Input<'_>, view: &View<'_>) -> Left {
@@ -78,8 +70,15 @@ fn left(input: &Input<'_>, view: &View<'_>) -> Left {
     if hooks.open && !has_begun(input, view, hooks, &fresh) {
         return Left::Nothing;
     }
-    if is_there(HookPoint::AfterHealthy) && !hooks.healthy && !fresh.is_empty() {
-        return Left::Hook(HookPoint::AfterHealthy, fresh);
+    let is_begun = hooks.open && hooks.point == Some(HookPoint::AfterBatch);
+    if is_begun && (!hooks.group.matching(&fresh).is_empty() || hooks.group == Group::of(&fresh)) {
+        // An engine before this one was killed while it was run.
+        return Left::Hook(HookPoint::AfterBatch, fresh);
+    }
+    let waiting: BTreeSet<InstanceId> =
+        fresh.iter().filter(|id| !is_greeted(input, hooks, id)).cloned().collect();
+    if is_there(HookPoint::AfterHealthy) && !waiting.is_empty() {
+        return Left::Hook(HookPoint::AfterHealthy, waiting);
     }
     match hooks.open {
         true if is_there(HookPoint::AfterBatch) => Left::Hook(HookPoint::AfterBatch, fresh),
@@ -91,25 +90,46 @@ fn left(input: &Input<'_>, view: &View<'_>) -> Left {
 /// Returns the new instances of the current batch, or of others' doing since the last one.
 fn fresh(input: &Input<'_>, view: &View<'_>, hooks: &HookRecord) -> BTreeSet<InstanceId> {
     let is_of_it = |member: &&Member<'_>| match input.is_in_place() {
-        true => hooks.open && hooks.group.has(member.id).unwrap_or(true),
+        true => hooks.open && is_member(input, hooks, member.id),
         false => member.instance.launched_at.is_none_or(|at| hooks.since.is_none_or(|s| at > s)),
     };
     let new = view.members.iter().filter(|m| m.is_new && !m.failed && m.soaked);
     new.filter(is_of_it).map(|member| member.id.clone()).collect()
 }
 
-/// Whether the batch of the record has done anything: the engine before this one may have been
-/// killed between the two.
+/// Whether `id` was chosen in the current batch. Of a batch that is too large to be named in the
+/// record, and that an engine before this one has begun, every instance is.
+fn is_member(input: &Input<'_>, hooks: &HookRecord, id: &InstanceId) -> bool {
+    let known = input.state.hooks.batch.as_ref().filter(|batch| !batch.continues);
+    match known {
+        Some(batch) => batch.victims.contains(id),
+        None => hooks.members.has(id).unwrap_or(true),
+    }
+}
+
+/// Whether `after_healthy` is done for `id`.
+fn is_greeted(input: &Input<'_>, hooks: &HookRecord, id: &InstanceId) -> bool {
+    let launched = input.look.instances.get(id).and_then(|instance| instance.launched_at);
+    let by_record = match (hooks.greeted, input.is_in_place()) {
+        (None, _) => false,
+        (Some(_), true) => true,
+        (Some(greeted), false) => launched.is_some_and(|at| at <= greeted),
+    };
+    by_record || input.state.hooks.greeted.contains(id)
+}
+
+/// Whether the batch of the record has done anything: its launch may be refused, all its victims may
+/// have been released, and the engine before this one may have been killed before it took one out.
 fn has_begun(
     input: &Input<'_>,
     view: &View<'_>,
     hooks: &HookRecord,
     fresh: &BTreeSet<InstanceId>,
 ) -> bool {
-    if input.state.batch.number > 0 {
-        return true;
+    if let Some(batch) = input.state.hooks.batch.as_ref().filter(|batch| !batch.continues) {
+        return batch.has_launched || !batch.victims.is_empty() || !fresh.is_empty();
     }
-    let stay = |member: &Member<'_>| hooks.group.has(member.id) == Some(true);
-    let is_known = !hooks.group.is_empty() && !hooks.group.is_large();
+    let stay = |member: &Member<'_>| hooks.members.has(member.id) == Some(true);
+    let is_known = !hooks.members.is_empty() && !hooks.members.is_large();
     !view.candidates().any(stay) && (is_known || !fresh.is_empty())
 }

@@ -6,7 +6,9 @@ use rolling_provider::{Instance, InstanceId, Lifecycle, TargetState};
 
 use super::super::input::Input;
 use super::super::{Member, Plan, Step, View};
-use super::ask::{ask, has_batches, is_done};
+use super::ask::{ask, group_for};
+use super::noted::noted;
+use super::open::begin_batch;
 use crate::model::spec::HookPoint;
 use crate::record::{Group, HookRecord, Record};
 use crate::rollout::serving::{is_healthy_in, is_healthy_in_primary};
@@ -27,26 +29,28 @@ pub(crate) fn prepared<'v, 'a>(
     else {
         return victims;
     };
-    let mut now = hooks.clone();
+    let mut now = noted(input, hooks.clone());
+    let is_noted = now.number == hooks.number;
     begin_batch(input, chosen, &mut now);
-    let is_done = !now.prepared && is_done(input, &hooks, HookPoint::BeforeDeregister);
-    let due = match is_done {
-        // The record comes before what waits for the hook, and before the next group.
-        true => BTreeSet::new(),
-        false => due(input, &victims, &mut now, plan),
+    let waits = |member: &&Member<'_>| needs_hook(input, member.id, member.instance);
+    // The record comes before what waits for the hook, and before the next group.
+    let due = match is_noted && input.state.hooks.running.is_none() {
+        true => due(victims.iter().copied().filter(waits), &mut now, plan),
+        false => BTreeSet::new(),
     };
-    if is_done {
-        now = HookRecord { prepared: true, ..now }.next();
+    let mut ready: Vec<&Member<'_>> = victims.into_iter().filter(|m| !waits(m)).collect();
+    plan.released.extend(needed(input, view, &ready, chosen));
+    ready.retain(|member| !plan.released.contains(member.id));
+    if now.prepared && !plan.released.is_empty() {
+        now.group = now.group.without(&plan.released);
+        now.prepared = !now.group.is_empty();
     }
     if now != hooks {
+        // Before the actions for which it stands.
         plan.actions.push(Step::record(Record { hooks: Some(now), ..record }));
     } else if !due.is_empty() && plan.actions.iter().all(|step| step.record.is_none()) {
         ask(input, HookPoint::BeforeDeregister, due, None, plan);
     }
-    let waits = |member: &&Member<'_>| needs_hook(input, member.id, member.instance);
-    let mut ready: Vec<&Member<'_>> = victims.into_iter().filter(|m| !waits(m)).collect();
-    plan.released.extend(needed(input, view, &ready, chosen));
-    ready.retain(|member| !plan.released.contains(member.id));
     ready
 }
 
@@ -69,46 +73,12 @@ fn is_in_rotation(input: &Input<'_>, id: &InstanceId, instance: &Instance) -> bo
     })
 }
 
-/// Notes in `hooks`, where there are any, that a batch begins that only launches instances.
-pub(crate) fn begin_launches(input: &Input<'_>, hooks: Option<&mut HookRecord>) {
-    if let Some(hooks) = hooks.filter(|hooks| has_batches(input) && !hooks.open) {
-        hooks.batch += 1;
-        hooks.open = has_end(input);
-        (hooks.group, hooks.prepared) = (Group::default(), false);
-    }
-}
-
-/// Whether a hook is run at the end of a batch.
-fn has_end(input: &Input<'_>) -> bool {
-    let ends = [HookPoint::AfterHealthy, HookPoint::AfterBatch];
-    ends.into_iter().any(|point| input.spec.hooks.at(point).is_some())
-}
-
-/// Notes that a batch begins with those `chosen`; the same that an engine before this one had
-/// begun is the same batch.
-fn begin_batch(input: &Input<'_>, chosen: &BTreeSet<InstanceId>, hooks: &mut HookRecord) {
-    let is_forward = input.state.direction.halt.is_none();
-    if chosen.is_empty() || !is_forward || !has_batches(input) {
-        return;
-    }
-    let group = Group::of(chosen);
-    if !hooks.open && hooks.group != group {
-        hooks.batch += 1;
-    }
-    hooks.open = has_end(input);
-    if input.spec.hooks.at(HookPoint::BeforeDeregister).is_none() {
-        hooks.group = group;
-    }
-}
-
 /// Returns the group for which the hook is due, and notes it in the record where that is another.
-fn due(
-    input: &Input<'_>,
-    victims: &[&Member<'_>],
+fn due<'v>(
+    waiting: impl Iterator<Item = &'v Member<'v>>,
     hooks: &mut HookRecord,
     plan: &mut Plan,
 ) -> BTreeSet<InstanceId> {
-    let waiting = victims.iter().filter(|m| needs_hook(input, m.id, m.instance));
     let waiting: BTreeSet<InstanceId> = waiting.map(|member| member.id.clone()).collect();
     if waiting.is_empty() {
         return waiting;
@@ -118,15 +88,7 @@ fn due(
         plan.prepared = waiting;
         return BTreeSet::new();
     }
-    let named: BTreeSet<InstanceId> =
-        waiting.iter().filter(|id| hooks.group.has(id) == Some(true)).cloned().collect();
-    if !hooks.prepared && (!named.is_empty() || hooks.group == Group::of(&waiting)) {
-        return if named.is_empty() { waiting } else { named };
-    }
-    let is_given_up = !hooks.prepared && !hooks.group.is_empty();
-    hooks.number += u32::from(is_given_up);
-    (hooks.group, hooks.prepared) = (Group::of(&waiting), false);
-    waiting
+    group_for(hooks, HookPoint::BeforeDeregister, waiting)
 }
 
 /// Returns those of the `ready` victims that are to stay: while the hook was run, others have

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::super::input::Input;
 use super::super::{Plan, Step};
-use super::ask::{ask, is_done, latest_launch};
+use super::ask::{ask, latest_launch};
+use super::noted::noted;
+use super::open::catch_up;
 use crate::model::event::Outcome;
 use crate::model::spec::{HookPoint, Hooks};
 use crate::record::{HookRecord, Record};
@@ -22,50 +24,38 @@ pub(crate) fn begin(input: &Input<'_>, previous: Option<&Record>) -> Option<Hook
 ///
 /// A document that has hooks only now has them from here on.
 pub(crate) fn standing(input: &Input<'_>, hooks: Option<HookRecord>) -> Option<HookRecord> {
-    hooks.or_else(|| begin(input, None).map(|hooks| HookRecord { began: true, ..hooks }))
+    let hooks = hooks.map(|hooks| noted(input, hooks));
+    let late = || begin(input, None).map(|hooks| HookRecord { began: true, ..hooks });
+    hooks.or_else(late).map(|hooks| catch_up(input, hooks))
 }
 
 /// Returns what stands once the rollout has turned back.
 pub(crate) fn going_back(hooks: HookRecord) -> HookRecord {
-    let open = HookRecord { open: false, healthy: false, went_back: false, ..hooks };
-    open.unprepared()
+    let (open, greeted, point) = (false, None, None);
+    HookRecord { open, greeted, point, went_back: false, prepared: false, ..hooks }.next()
 }
 
-/// Runs `before_rollout`, once the record stands and before anything else does.
-///
-/// Returns whether the rollout waits for it.
-pub(crate) fn before_rollout(input: &Input<'_>, record: &mut Record, plan: &mut Plan) -> bool {
-    let Some(hooks) = &mut record.hooks else { return false };
+/// Whether `before_rollout` is due, by what `record` says: nothing else comes before it.
+pub(crate) fn before_rollout(input: &Input<'_>, record: &Record) -> bool {
+    let Some(hooks) = &record.hooks else { return false };
     let forward = input.state.direction.rolls_back.is_none();
-    if hooks.began || !forward || input.spec.hooks.at(HookPoint::BeforeRollout).is_none() {
-        return false;
-    }
-    if is_done(input, hooks, HookPoint::BeforeRollout) {
-        *hooks = HookRecord { began: true, ..hooks.clone() }.next();
-        return false;
-    }
+    forward && !hooks.began && input.spec.hooks.at(HookPoint::BeforeRollout).is_some()
+}
+
+/// Runs `before_rollout`, once the record stands.
+pub(crate) fn ask_before_rollout(input: &Input<'_>, record: &Record, plan: &mut Plan) {
     if input.state.record.as_ref() == Some(record) {
         ask(input, HookPoint::BeforeRollout, BTreeSet::new(), None, plan);
     } else {
         plan.actions.push(Step::record(record.clone()));
     }
-    true
 }
 
-/// Whether `before_rollback` is due, and has to be over before anything but requests goes back.
-///
-/// Notes in `record` that it is done.
-pub(crate) fn before_rollback(input: &Input<'_>, record: &mut Record) -> bool {
-    let Some(hooks) = &mut record.hooks else { return false };
+/// Whether `before_rollback` is due, by what `record` says. What only restores may come before it.
+pub(crate) fn before_rollback(input: &Input<'_>, record: &Record) -> bool {
+    let Some(hooks) = &record.hooks else { return false };
     let back = input.state.direction.rolls_back.is_some();
-    if hooks.went_back || !back || input.spec.hooks.at(HookPoint::BeforeRollback).is_none() {
-        return false;
-    }
-    if is_done(input, hooks, HookPoint::BeforeRollback) {
-        *hooks = HookRecord { went_back: true, ..hooks.clone() }.next();
-        return false;
-    }
-    true
+    back && !hooks.went_back && input.spec.hooks.at(HookPoint::BeforeRollback).is_some()
 }
 
 /// Runs `before_rollback`, once the record that says where the rollout goes is there.
@@ -82,7 +72,11 @@ pub(crate) fn after_rollout(input: &Input<'_>, outcome: Outcome, plan: &mut Plan
     let hooks = input.state.record.as_ref().and_then(|record| record.hooks.as_ref());
     let Some(hooks) = hooks else { return false };
     let there = input.spec.hooks.at(HookPoint::AfterRollout).is_some();
-    if !there || is_done(input, hooks, HookPoint::AfterRollout) {
+    let is_done = input.state.hooks.done.as_ref().is_some_and(|done| {
+        done.point == HookPoint::AfterRollout
+            && (done.number, done.outcome) == (hooks.number, Some(outcome))
+    });
+    if !there || is_done {
         return false;
     }
     ask(input, HookPoint::AfterRollout, BTreeSet::new(), Some(outcome), plan);

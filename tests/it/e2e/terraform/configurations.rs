@@ -100,7 +100,7 @@ fn validate_names_the_attribute_of_each_of_ten_bad_configurations() {
             format!(
                 "policy = \"rolling\"\n  {sized}\n  {fleet}\n  checkpoints {{\n    percentage = 50\n  }}\n  checkpoints {{\n    percentage = 20\n  }}"
             ),
-            "checkpoints[1].percentage: must be above 50",
+            "checkpoints[1].percentage: must be greater than 50",
             "checkpoints",
         ),
         (

@@ -220,7 +220,7 @@ fn a_bad_revision_fails_the_apply_and_stays_planned(stack: &Stack) {
     let ran = workspace.apply(&bad);
     assert_eq!(ran.code, 1, "{ran:?}");
     let reply = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(reply.contains("Error: web went back from lt-"), "{reply}");
+    assert!(reply.contains("Error: web was rolled back from lt-"), "{reply}");
     assert!(reply.contains("Target.ResponseCodeMismatch"), "{reply}");
     assert!(reply.contains("instance i-"), "{reply}");
     assert_eq!(stack.revision(), Ok("3".into()));
@@ -247,7 +247,7 @@ fn ctrl_c_stops_at_a_safe_point(stack: &Stack) {
     assert_eq!(workspace.state()["status"], "aborted");
     assert_eq!(workspace.state()["last_error"], "asked to stop");
     let log = std::fs::read_to_string(workspace.folder.path().join("apply.log")).expect("a log");
-    assert!(log.contains("was given up: asked to stop"), "{log}");
+    assert!(log.contains("was aborted: asked to stop"), "{log}");
     stack.finishes(&["-var", two]);
     assert_eq!(stack.revision(), Ok("2".into()));
     stack.assert_kept(&before, 4);

@@ -27,7 +27,11 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
         json!({ "simulated_fleet": fleet })
     };
     let cases = [
-        (json!({ "batch_size_type": null, "max_surge": 2 }), "/batch_size", "exclude each other"),
+        (
+            json!({ "batch_size_type": null, "max_surge": 2 }),
+            "/batch_size",
+            "cannot be used together",
+        ),
         (bounds(json!("120%")), "/max_surge", "from 0% to 100%"),
         (bounds(json!("a lot")), "/max_surge", "must match"),
         (bounds(json!(-1)), "/max_surge", "must be"),
@@ -49,7 +53,7 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
         (
             json!({ "checkpoints": [{ "percentage": 50 }, { "percentage": 20 }] }),
             "/checkpoints/1/percentage",
-            "must be above 50",
+            "must be greater than 50",
         ),
         (
             json!({ "checkpoints": [{ "percentage": 100 }] }),
@@ -139,7 +143,11 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
             "/auto_scaling_group/launch_template/version",
             "must match",
         ),
-        (json!({ "gates": { "command": { "run": [] } } }), "/gates/command/run", "no program"),
+        (
+            json!({ "gates": { "command": { "run": [] } } }),
+            "/gates/command/run",
+            "the command is empty",
+        ),
         (json!({ "gates": { "http": { "url": "ftp://x" } } }), "/gates/http/url", "must match"),
         (
             json!({ "pacing": "continuous", "gates": { "command": { "run": ["true"] } } }),
@@ -167,7 +175,7 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
             "/replacement",
             "simulated instances are not updated in place",
         ),
-        (in_place(json!({}), json!({})), "/replacement", "there is no way to update"),
+        (in_place(json!({}), json!({})), "/replacement", "neither run_command nor"),
         (
             in_place(
                 json!({ "run_command": { "document": "d" },
@@ -175,7 +183,7 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
                 json!({}),
             ),
             "/replacement",
-            "updated in two ways",
+            "both run_command and replace_root_volume",
         ),
         (
             in_place(json!({ "run_command": { "document": "d", "version": "newest" } }), json!({})),
@@ -212,7 +220,7 @@ fn each_bad_attribute_is_named_with_its_place_and_a_way_out() {
                 "name": "web", "image_id": "ami-1",
                 "launch_template": { "id": "lt-1", "version": "2" } } }),
             "/auto_scaling_group/image_id",
-            "exclude each other",
+            "cannot be used together",
         ),
         (json!({ "suspend_processes": ["Launch"] }), "/suspend_processes/0", "known are"),
     ];
@@ -274,7 +282,7 @@ fn what_an_instance_refresh_has_no_setting_for_is_refused_by_name() {
             "/record",
             "recorded by EC2 Auto Scaling itself",
         ),
-        (json!({ "pacing": "continuous" }), "/pacing", "a pace of its own"),
+        (json!({ "pacing": "continuous" }), "/pacing", "its own pace"),
         (json!({ "pause_between_batches": "1m" }), "/pause_between_batches", "does not pause"),
         (json!({ "failure_threshold": 2 }), "/failure_threshold", "does not count failures"),
         (json!({ "on_failure": "pause" }), "/on_failure", "cannot be paused"),
@@ -282,13 +290,13 @@ fn what_an_instance_refresh_has_no_setting_for_is_refused_by_name() {
         (json!({ "lifecycle_hooks": "complete" }), "/lifecycle_hooks", "waits for lifecycle hooks"),
         (json!({ "progress_deadline": "1h" }), "/progress_deadline", "after an hour"),
         (json!({ "suspend_processes": ["AZRebalance"] }), "/suspend_processes", "suspends nothing"),
-        (bounds, "/max_surge", "at most 100 percent apart"),
+        (bounds, "/max_surge", "may differ by at most 100"),
         (json!({ "checkpoints": [{ "percentage": 20 }] }), "/checkpoints/0", "give it a pause"),
         (pauses("1h", "2h"), "/checkpoints/1/pause", "equally long"),
         (pauses("49h", "1h"), "/checkpoints/0/pause", "at most 48h"),
         (json!({ "gates": { "bake_time": "49h" } }), "/gates/bake_time", "at most 48h"),
         (json!({ "gates": { "alarms": alarms } }), "/gates/alarms", "at most 10 alarms"),
-        (json!({ "gates": { "http": { "url": "http://x/" } } }), "/gates/http", "asks no address"),
+        (json!({ "gates": { "http": { "url": "http://x/" } } }), "/gates/http", "not request URLs"),
         (json!({ "gates": { "command": { "run": ["x"] } } }), "/gates/command", "runs no command"),
         (json!({ "engine": "instance_refersh" }), "/engine", "did you mean \"instance_refresh\"?"),
     ];

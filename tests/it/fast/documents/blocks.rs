@@ -88,7 +88,10 @@ fn only_one_configuration_of_the_provider_has_no_alias() {
     for provider in [json!({ "rolling": [aliased, default] }), json!({ "rolling": aliased })] {
         written["provider"] = provider;
         let (code, output) = validated(&written);
-        assert!(code == 0 && output.contains("\"eu\" is left to Terraform"), "{output}");
+        assert!(
+            code == 0 && output.contains("\"eu\" is ignored: only Terraform uses it"),
+            "{output}"
+        );
     }
     written["provider"] = json!({ "rolling": [default, { "simulator": { "sped": 1 } }] });
     assert_eq!(validated(&written).0, 2);

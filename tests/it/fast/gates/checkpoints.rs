@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rolling::engine::{Rollout, Stop};
+use rolling::engine::{Caller, ControlOutcome, Rollout, Stop};
 use rolling::model::event::{Event, Outcome};
 use rolling::model::spec::{Checkpoint, Expiry, Gates, Policy, RollingDeployment};
 use rolling::model::wait::WaitKind;
@@ -13,7 +13,10 @@ use rolling_simulator::{EPOCH, FleetConfig, Intervention, Simulator};
 
 use super::{alarms, command_within, failing, gated, quick};
 use crate::fast::crash::leave_command;
-use crate::world::{caller, fleet, roll, roll_until, seconds, simulate, simulate_and_stop};
+use crate::fast::in_place;
+use crate::world::{
+    caller, fleet, roll, roll_until, seconds, simulate, simulate_and_stop, thirty_percent,
+};
 
 /// Rolls until the first instance has been terminated, then asks to stop, as Ctrl-C does.
 async fn interrupted(simulator: &Arc<Simulator>, spec: RollingDeployment) -> Outcome {
@@ -126,7 +129,7 @@ async fn a_checkpoint_expires_while_no_engine_is_at_work() {
         let first = roll_until(simulator.clone(), deploy.clone(), stop).await;
         assert_eq!(first.report.outcome, Outcome::Aborted, "{:?}", first.report);
         let record = Record::from_tags(&simulator.truth().expect("the fleet").record);
-        let reached = record.expect("a record").expect("one").reached_at.expect("a time");
+        let reached = record.expect("a record").expect("one").reached.expect("a time").at;
         simulator.clock().sleep(seconds(away)).await;
         let began = simulator.clock().now();
         let run = roll(simulator.clone(), deploy.clone()).await;
@@ -139,6 +142,69 @@ async fn a_checkpoint_expires_while_no_engine_is_at_work() {
             "{rollback:?} {wanted:?}"
         );
     }
+}
+
+/// Whoever resumes at a checkpoint passes it, although its instances soak again by then: it neither
+/// expires nor is asked about again.
+#[tokio::test]
+async fn whoever_resumes_after_a_pause_or_a_crash_passes_the_checkpoint() {
+    let expires = Some(Expiry { after: seconds(1800), rolls_back: true });
+    let checkpoints = vec![Checkpoint { percentage: 30, pause: None, expires }];
+    let mut deploy = RollingDeployment { checkpoints, ..gated(Gates::default()) };
+    deploy.health.min_healthy_time = seconds(120);
+    for is_killed in [true, false] {
+        let urgency = if is_killed { Stop::Now } else { Stop::No };
+        let (simulator, stop) = simulate_and_stop(fleet(), urgency, seconds(900));
+        let clock = Arc::new(simulator.clone());
+        if !is_killed {
+            let begun = Rollout::prepare(simulator.clone(), deploy.clone(), &caller()).await;
+            let mut paused = false;
+            let report = begun
+                .expect("prepare")
+                .run(stop, &mut |envelope| {
+                    let Event::Waiting { on } = &envelope.event else { return };
+                    if !paused && on.iter().any(|wait| wait.kind == WaitKind::Checkpoint) {
+                        leave_command(&clock, Command::Pause);
+                        paused = true;
+                    }
+                })
+                .await;
+            assert_eq!(report.outcome, Outcome::Paused, "{report:?}");
+            simulator.clock().sleep(seconds(3600)).await;
+        } else {
+            let run = roll_until(simulator.clone(), deploy.clone(), stop).await;
+            assert_eq!(run.report.outcome, Outcome::Aborted, "{:?}", run.report);
+        }
+        let by = Caller { rollout_id: "resumed".into(), ..caller() };
+        let rollout = Rollout::prepare(simulator.clone(), deploy.clone(), &by).await;
+        let (_keep, stop) = tokio::sync::watch::channel(Stop::No);
+        let mut waited = false;
+        let done = rollout
+            .expect("prepare")
+            .command(Command::Resume, stop, &mut |envelope| {
+                let Event::Waiting { on } = &envelope.event else { return };
+                waited |= on.iter().any(|wait| wait.kind == WaitKind::Checkpoint);
+            })
+            .await;
+        let Ok(ControlOutcome::RanHere(report)) = done else { panic!("{done:?}") };
+        assert_eq!(report.outcome, Outcome::Succeeded, "killed {is_killed}: {report:?}");
+        assert!(!waited, "killed {is_killed}");
+    }
+}
+
+/// A fleet that grows by instances of the old revision while it stands at a checkpoint has more to
+/// replace before that, and then all the time again.
+#[tokio::test]
+async fn a_fleet_that_has_grown_reaches_its_checkpoint_anew() {
+    let expires = Some(Expiry { after: seconds(3600), rolls_back: true });
+    let checkpoints = vec![Checkpoint { percentage: 30, pause: None, expires }];
+    let deploy = RollingDeployment { checkpoints, ..in_place::deploy(thirty_percent()) };
+    let events = vec![(seconds(3000), Intervention::Resize(30))];
+    let run = roll(simulate(in_place::updated(FleetConfig { events, ..fleet() })), deploy).await;
+    assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);
+    let back = run.events.iter().find(|it| matches!(it.event, Event::RollingBack { .. }));
+    let back = back.expect("a rollback").at.since(EPOCH);
+    assert!(back > seconds(3000 + 3600), "{back:?}");
 }
 
 /// To resume at a checkpoint while its gates are asked does not override their answer.

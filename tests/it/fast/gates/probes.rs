@@ -135,7 +135,9 @@ async fn an_address_that_answers_something_else_or_nothing_is_a_failure() {
     let (url, _) = server(&[500]);
     let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("one");
     let nobody = format!("http://{closed}/");
-    for (url, message) in [(url, "it answers 500 and not 200, for 1m 40s"), (nobody, "refused")] {
+    for (url, message) in
+        [(url, "it returned status 500, expected 200, for 1m 40s"), (nobody, "refused")]
+    {
         let simulator = answering();
         let began = simulator.clock().now();
         let deploy = RollingDeployment { policy: Policy::AllAtOnce, ..gated(http(&url, 100)) };

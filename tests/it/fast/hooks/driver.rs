@@ -179,7 +179,11 @@ impl World {
         let rollout = rollout.expect("prepare");
         let mut events = Vec::new();
         let mut keep = |event| {
-            assert!(events.len() < 100_000, "the rollout does not end");
+            assert!(
+                events.len() < 10_000,
+                "the rollout does not end: {:?}",
+                &events[events.len() - 12..]
+            );
             events.push(event);
         };
         let report = tokio::select! {

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rolling::engine::HookMessage;
 use rolling::model::event::Outcome;
 use rolling::model::spec::{BatchSize, OnFailure, Policy, RollingDeployment};
-use rolling_provider::InstanceId;
 use rolling_simulator::{Behaviour, FleetConfig};
 
 use super::driver::{Attempt, Behave, World, ids};
@@ -14,7 +14,7 @@ use crate::fast::in_place::{deploy, updated};
 use crate::test_fleets::{Dies, Mortal};
 use crate::world::{bad, fleet, thirty_percent};
 
-fn stories() -> Vec<(FleetConfig, RollingDeployment, Outcome)> {
+pub fn stories() -> Vec<(FleetConfig, RollingDeployment, Outcome)> {
     let additional = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3));
     let unmanaged = FleetConfig { unmanaged: true, ..fleet() };
     let back =
@@ -38,16 +38,25 @@ fn stories() -> Vec<(FleetConfig, RollingDeployment, Outcome)> {
     ]
 }
 
-/// Checks that a hook that ended is run again at most once, with its id and for its instances, and
-/// that each id stands for one hook.
+/// Checks that a hook that ended is run again at most once for each death, with its id, and that each
+/// id stands for one message: only the try differs, and instances that are gone by then.
 pub fn assert_repeated_with_the_same_id(attempts: &[Attempt], deaths: usize) {
-    let mut known: BTreeMap<&str, (&'static str, BTreeSet<InstanceId>)> = BTreeMap::new();
+    let mut known: BTreeMap<&str, HookMessage> = BTreeMap::new();
+    let mut deaths_left = deaths;
     let mut runs: BTreeMap<&str, usize> = BTreeMap::new();
     for attempt in attempts {
         let message = &attempt.message;
-        let about = (message.hook.name(), ids(message));
-        let before = known.entry(&message.id).or_insert_with(|| about.clone());
-        assert_eq!(*before, about, "{} stands for one hook", message.id);
+        let before = known.entry(&message.id).or_insert_with(|| message.clone());
+        if message.attempt == 1 && before.instances.len() > message.instances.len() {
+            assert!(
+                deaths_left > 0 && ids(before).is_superset(&ids(message)),
+                "{before:?} {message:?}"
+            );
+            deaths_left -= 1;
+            before.instances.clone_from(&message.instances);
+        }
+        let same = HookMessage { attempt: message.attempt, ..before.clone() };
+        assert_eq!(same, *message, "{} stands for one message", message.id);
         // One that a halt ends is run again, should what waits for it come to pass after all.
         let ended = message.attempt == 1 && attempt.passed.is_some();
         *runs.entry(&message.id).or_default() += usize::from(ended);
@@ -56,15 +65,19 @@ pub fn assert_repeated_with_the_same_id(attempts: &[Attempt], deaths: usize) {
     assert!(repeated <= deaths, "run again {repeated} times after {deaths} deaths: {runs:?}");
 }
 
-/// Every hook that the reference has is run, for as many instances.
-fn tally(world: &World) -> BTreeMap<&'static str, usize> {
-    let mut tally: BTreeMap<&'static str, BTreeSet<(String, BTreeSet<InstanceId>)>> =
-        BTreeMap::new();
-    for attempt in world.driver.attempts() {
-        let about = (attempt.message.id.clone(), ids(&attempt.message));
-        tally.entry(attempt.message.hook.name()).or_default().insert(about);
+/// What each hook was about, in order, without repetitions: the batch, how many instances, where it
+/// leads, and how it ends.
+pub fn tally(world: &World) -> Vec<(&'static str, u32, usize, String, Option<Outcome>)> {
+    let mut known = BTreeSet::new();
+    let mut tally = Vec::new();
+    for HookMessage { hook, id, batch, instances, revision, outcome, .. } in
+        world.driver.attempts().into_iter().map(|it| it.message)
+    {
+        if known.insert(id) {
+            tally.push((hook.name(), batch, instances.len(), revision, outcome));
+        }
     }
-    tally.into_iter().map(|(name, hooks)| (name, hooks.len())).collect()
+    tally
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ async fn start(
             let rollout = Rollout::prepare(fleet, spec, &caller()).await.expect("it");
             let emit = &mut |event: Envelope| {
                 if let Event::Warned { warning } = &event.event {
-                    assert!(!warning.contains("own check"), "{warning}");
+                    assert!(!warning.contains("safety check"), "{warning}");
                 }
             };
             match rollout.command(command, stop, emit).await.expect("it") {

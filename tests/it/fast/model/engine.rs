@@ -246,7 +246,7 @@ pub fn record(id: &str, to: &Revision, generation: u64) -> Record {
         retained_failed: 0,
         last_retained: None,
         checkpoints_passed: 0,
-        reached_at: None,
+        reached: None,
         hooks: None,
         paused: Duration::ZERO,
         pause_changed_at: None,

@@ -131,7 +131,7 @@ impl World {
 
     /// The same with what a rollout to v2 has left there.
     pub fn left_by_a_dead_engine(mut self, phase: Phase, back: bool) -> Self {
-        let lease = Lease { owner: "dead/1.1.aa".into(), counter: 7, at: Some(at(0)) };
+        let lease = Lease { owner: "dead/1.1.aa".into(), counter: 7, at: Some(at(0)), waits: None };
         let mut record = record("r-v2-0", &"v2".into(), 1);
         (record.phase, record.rolls_back) = (phase, back);
         let is_halted = matches!(phase, Phase::Halted(_));

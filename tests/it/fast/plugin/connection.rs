@@ -167,5 +167,5 @@ fn events_are_logged_for_the_host_and_written_to_the_progress_file() {
     std::fs::write(&file, cut.join("\n") + "\n").expect("a part");
     let ran = follow(&[]);
     assert_eq!(ran.code, 1, "{ran:?}");
-    assert!(ran.stderr.contains("is gone"), "{ran:?}");
+    assert!(ran.stderr.contains("has ended;"), "{ran:?}");
 }

@@ -119,13 +119,17 @@ fn each_finding_names_its_attribute() {
         (json!({ "policy": null }), ".policy", "policy: the attribute \"policy\" is missing"),
         (json!({ "batch_size": 2.5 }), ".batch_size", "must be a whole number"),
         (json!({ "batch_size": null }), ".batch_size", "batch_size: the attribute"),
-        (json!({ "checkpoints": checkpoints }), ".checkpoints[1].percentage", "must be above 50"),
+        (
+            json!({ "checkpoints": checkpoints }),
+            ".checkpoints[1].percentage",
+            "must be greater than 50",
+        ),
         (
             json!({ "health": { "healthy_timeout": "soon" } }),
             ".health.healthy_timeout",
             "time span",
         ),
-        (json!({ "timeouts": { "update": "0s" } }), ".timeouts.update", "longer than nothing"),
+        (json!({ "timeouts": { "update": "0s" } }), ".timeouts.update", "above 0s"),
         (json!({ "simulated_fleet": null }), "", "There is no target"),
     ] {
         let found = plugin.validate(&with(&config("v2"), &changes));

@@ -16,9 +16,12 @@ fn a_failed_update_keeps_what_is_true_and_a_failed_creation_nothing() {
     let plan = plugin.plan(Some(&state), &bad);
     let applied = plugin.apply(Some(&state), &plan, &bad);
     let found = &applied.found[0];
-    assert!(found.summary.starts_with("web went back from v3 to v2: instance i-"), "{found:?}");
+    assert!(
+        found.summary.starts_with("web was rolled back from v3 to v2: instance i-"),
+        "{found:?}"
+    );
     assert!(found.summary.contains("Health checks failed with these codes: [502]"), "{found:?}");
-    assert!(found.detail.contains("Nothing is borrowed any more"), "{found:?}");
+    assert!(found.detail.contains("All temporary changes are undone"), "{found:?}");
     let value = &applied.value;
     assert_eq!(value["simulated_fleet"]["revision"], "v2", "as it was before");
     assert_eq!(value["status"], "rolled_back");
@@ -81,7 +84,7 @@ fn drift_and_what_others_have_done_show_when_it_is_read() {
     let warning = &waiting.found[0];
     assert!(warning.summary.starts_with("This plan rolls nothing: rollout"), "{warning:?}");
     assert!(warning.summary.ends_with("is paused (checkpoint at 30 percent)"), "{warning:?}");
-    assert!(warning.detail.contains("apply leaves it so"), "{warning:?}");
+    assert!(warning.detail.contains("An apply fails and leaves it paused"), "{warning:?}");
     let applied = plugin.apply(refreshed.state.as_ref(), &waiting, &other);
     assert!(applied.found[0].summary.contains("is paused: checkpoint"), "{:?}", applied.found);
     assert!(applied.found[0].detail.contains("rolling resume"), "{:?}", applied.found);
@@ -147,8 +150,8 @@ fn states_of_other_versions_are_upgraded_or_refused_with_a_reason() {
     let more = with(&saved, &json!({ "colour": "red" }));
     let answer = upgrade(1, &more);
     assert_eq!(answer.upgraded_state, Some(state));
-    assert_eq!(answer.diagnostics[0].summary, "colour: not known any more, and left out");
+    assert_eq!(answer.diagnostics[0].summary, "colour: unknown attribute; it is removed");
     let answer = upgrade(7, &saved);
-    assert!(answer.diagnostics[0].summary.contains("a state of version 7"), "{answer:?}");
+    assert!(answer.diagnostics[0].summary.contains("The state has version 7"), "{answer:?}");
     plugin.shut_down();
 }

@@ -176,7 +176,8 @@ async fn instances_that_were_missing_before_are_not_charged_to_the_revision() {
     let run = roll(simulator.clone(), spec).await;
     assert_eq!(run.report.outcome, Outcome::Failed, "{:?}", run.report.reason);
     let why = run.report.reason.as_deref().unwrap_or_default();
-    let message = "1 instance was missing before the rollout began, and not launched within 10m: ";
+    let message =
+        "1 instance was already missing before the rollout, and not launched within 10m: ";
     assert!(why.starts_with(message) && why.contains("no capacity"), "{why}");
     assert!(run.actions().iter().all(|action| !matches!(action, Action::Terminate { .. })));
 }

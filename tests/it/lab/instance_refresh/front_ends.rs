@@ -39,7 +39,7 @@ fn terraform_creates_updates_and_gives_up_a_rollout_that_the_group_carries_out()
     plugin.stop();
     let left = plugin.end(applying);
     let reply = format!("{:?}", left.found);
-    assert!(reply.contains("is not followed any more"), "{reply}");
+    assert!(reply.contains("continues without this program"), "{reply}");
     assert!(reply.contains("Apply again to follow it"), "{reply}");
     assert_eq!(left.value["status"], "aborted");
     plugin.shut_down();
@@ -92,7 +92,7 @@ fn json_rpc_and_ansible_say_what_a_refresh_is_at() {
     assert_eq!(planned["batches"], json!([]));
     assert!(planned["diagnostics"].to_string().contains("is under way and is followed"));
     let paused = talk("resource.control", json!({ "config": config, "action": "pause" }));
-    assert!(paused["diagnostics"].to_string().contains("cannot be told to pause"), "{paused}");
+    assert!(paused["diagnostics"].to_string().contains("AWS cannot pause"), "{paused}");
 
     let module = |state: &str| {
         let mut arguments = config.clone();
@@ -105,7 +105,7 @@ fn json_rpc_and_ansible_say_what_a_refresh_is_at() {
     };
     let (code, answer) = module("paused");
     assert_eq!(code, 1, "{answer}");
-    assert!(answer["msg"].to_string().contains("checkpoints hold it for a time"), "{answer}");
+    assert!(answer["msg"].to_string().contains("checkpoints pause it for a set time"), "{answer}");
     let (code, answer) = module("aborted");
     assert_eq!((code, &answer["changed"]), (0, &json!(true)), "{answer}");
     let (code, answer) = module("aborted");

@@ -23,7 +23,7 @@ fn an_interrupt_leaves_it_running_and_a_later_apply_follows_it_to_its_end() {
         (&run["outcome"], &run["instance_refresh"]["still_running"]),
         (&json!("aborted"), &json!(true))
     );
-    assert!(why(&ran).contains("goes on, and is not followed any more"), "{}", why(&ran));
+    assert!(why(&ran).contains("continues without this program"), "{}", why(&ran));
     assert_eq!(account.mutations(), [START]);
 
     let status = account.run("status", &wanted(&template, "2"));
@@ -76,9 +76,9 @@ fn abort_cancels_it_and_rollback_rolls_it_back_and_the_follower_is_told() {
         for command in ["pause", "resume"] {
             let refused = account.run(command, &wanted(&template, "2"));
             assert_eq!(refused.code, 2, "{refused:?}");
-            let message = format!("an instance refresh cannot be told to {command}");
+            let message = format!("AWS cannot {command} an instance refresh");
             assert!(refused.stdout.contains(&message), "{refused:?}");
-            assert!(refused.stdout.contains("checkpoints hold it"), "{refused:?}");
+            assert!(refused.stdout.contains("checkpoints pause it"), "{refused:?}");
         }
         let reply = account.run(command, &wanted(&template, "2"));
         assert_eq!(reply.code, 0, "{reply:?}");
@@ -205,7 +205,7 @@ fn a_refresh_beside_a_rollout_ends_it_by_name_and_is_left_alone() {
     let ran = end(rolling);
     assert_eq!(ran.code, 1, "{ran:?}");
     let why = why(&ran);
-    assert!(why.contains("than this rollout or anybody before it launches"), "{why}");
+    assert!(why.contains("nor one that the fleet had before"), "{why}");
     assert!(why.contains("has an instance refresh running ("), "{why}");
     assert_eq!(account.count("autoscaling.CancelInstanceRefresh"), 0);
     let suspended = account.get("groups/web")["suspended"].clone();

@@ -35,7 +35,7 @@ fn an_alarm_while_the_new_set_is_evaluated_takes_the_requests_back() {
         let ran = end(running);
         assert_eq!(ran.code, 3, "{policy}: {ran:?}");
         let why = report(&ran)["reason"].as_str().expect("a reason").to_owned();
-        let message = "alarms web-5xx did not pass: web-5xx is raised: 5xx above 1";
+        let message = "alarms web-5xx did not pass: web-5xx is in ALARM: 5xx above 1";
         assert!(why.contains(message), "{why}");
         let template = made["launch_template"].as_str().expect("a template");
         assert_as_before(&account, &before, 4, &format!("{template}:1"));

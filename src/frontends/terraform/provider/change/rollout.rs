@@ -69,10 +69,10 @@ pub(super) fn left_alone(report: &Report) -> Vec<p::Diagnostic> {
 const WORDING: text::Wording<'static> = text::Wording {
     again: "apply again",
     decide: "",
-    follow: "apply again to follow it; rolling abort ends it where it is, rolling rollback has it \
-             go back",
+    follow: "apply again to follow it; `rolling abort` cancels it, `rolling rollback` rolls it \
+             back",
     wait: "wait for it to end, then apply again",
-    look: "plan again to see what is so now",
+    look: "plan again to see the current state",
 };
 
 /// Explains why a rollout did not succeed, what is left, and what to do.
@@ -80,13 +80,12 @@ pub(super) fn explain(report: &Report, folder: Option<&Path>) -> p::Diagnostic {
     let (what, mut sentences) = text::ended(report);
     let decide = match folder {
         Some(folder) => format!(
-            "to apply again leaves it so. Go on with `rolling resume {}`; `rollback` and `abort` \
-             are the other ways",
+            "another apply does not resume it. Use `rolling resume {}` to continue, or `rollback` \
+             or `abort`",
             progress_file::path(folder, &report.target).display()
         ),
-        None => "to apply again leaves it so. `rolling resume`, `rolling rollback` and `rolling \
-                 abort` decide; they take the file that an apply with ROLLING_PROGRESS_DIR set \
-                 leaves there"
+        None => "another apply does not resume it. Use `rolling resume`, `rolling rollback` or \
+                 `rolling abort` with the file that an apply with ROLLING_PROGRESS_DIR writes"
             .into(),
     };
     let wording = text::Wording { decide: &decide, ..WORDING };
@@ -183,7 +182,7 @@ pub(super) fn as_promised(
         None => Ok(rollout),
         Some(promised) => {
             let message =
-                format!("The plan is to roll to {promised}, and now it would be {wanted}");
+                format!("The plan rolls to {promised}, but the revision would now be {wanted}");
             Err(vec![convert::error(message, "Nothing was done. Plan again.")])
         }
     }

@@ -60,7 +60,8 @@ impl Process {
                 }
                 let counter = over.as_ref().map_or(0, |lease| lease.counter) + 1;
                 // A retry writes the same lease.
-                let mine = mine.unwrap_or(Lease { owner: me, counter, at: Some(at(tick)) });
+                let mine =
+                    mine.unwrap_or(Lease { owner: me, counter, at: Some(at(tick)), waits: None });
                 let process = world.process(index);
                 match how {
                     How::FrozenInTheCall => {

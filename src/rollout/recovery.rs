@@ -98,13 +98,13 @@ impl Known<'_> {
         let back = record.completed.clone().filter(|_| record.rolls_back);
         if found == Found::GoesOn && back.is_some() {
             let why = record.reason.clone();
-            state.direction.rolls_back = Some(why.unwrap_or_else(|| "it was rolling back".into()));
+            state.direction.rolls_back =
+                Some(why.unwrap_or_else(|| "the rollout was rolling back".into()));
         }
         if let Found::Ending(ending) = found {
-            let reason = record.reason.clone().unwrap_or_else(|| "it was ending".into());
+            let reason = record.reason.clone().unwrap_or_else(|| "the rollout was ending".into());
             let (fault, at) = (record.fault, look.at);
-            state.direction.halt =
-                Some(Halt { reason, ending, fault, at_checkpoint: false, at, until: None });
+            state.direction.halt = Some(Halt { ending, fault, ..Halt::failed(reason, at) });
         }
         if let Some(completed) = back.filter(|_| found != Found::Over) {
             retarget(spec, target, completed);

@@ -96,11 +96,11 @@ pub(crate) fn still_paused(preview: &Preview, reason: Option<&str>) -> String {
 /// How somebody acts who runs a playbook.
 const WORDING: text::Wording<'static> = text::Wording {
     again: "run the task again",
-    decide: "state: resumed goes on, state: rolled_back goes back, state: aborted gives up",
-    follow: "run the task again to follow it; state: aborted ends it where it is, state: \
-             rolled_back has it go back",
+    decide: "state: resumed continues it, state: rolled_back rolls it back, state: aborted ends it",
+    follow: "run the task again to follow it; state: aborted cancels it, state: rolled_back rolls \
+             it back",
     wait: "wait for it to end, or stop it with state: paused or state: aborted",
-    look: "run the task again, which goes on from what is so now",
+    look: "run the task again; it continues from the current state",
 };
 
 /// Lists what every instance runs, one per line.
@@ -150,6 +150,7 @@ mod tests {
         Report {
             outcome,
             reason: Some("i-2: unhealthy".into()),
+            cause: None,
             target: "web".into(),
             to: "v2".into(),
             completed: Some("v1".into()),
@@ -175,17 +176,19 @@ mod tests {
         );
         assert_eq!(
             ended(&report(Outcome::RolledBack)),
-            "web went back from v2 to v1: i-2: unhealthy. Now 1 of 1 on v1 serve, 0 of 1 on v2 \
-             serve. Nothing is borrowed any more. Correct the revision, then run the task again"
+            "web was rolled back from v2 to v1: i-2: unhealthy. Now 1 of 1 on v1 serve, 0 of 1 on \
+             v2 serve. All temporary changes are undone. Correct the revision, then run the task \
+             again"
         );
         let mut paused = report(Outcome::Paused);
         paused.borrowed = vec!["2 instances of surge".into()];
         paused.retained_failed = vec!["i-9".into()];
         assert_eq!(
             ended(&paused),
-            "the rollout of web to v2 is paused: i-2: unhealthy. Now 1 of 1 on v1 serve, 0 of 1 \
-             on v2 serve. Kept outside the fleet to be looked at: i-9. Still borrowed: 2 instances \
-             of surge. state: resumed goes on, state: rolled_back goes back, state: aborted gives up"
+            "the rollout of web to v2 is paused: i-2: unhealthy. Now 1 of 1 on v1 serve, 0 of 1 on \
+             v2 serve. Kept outside the fleet for inspection: i-9. Still borrowed: 2 instances of \
+             surge. state: resumed continues it, state: rolled_back rolls it back, state: aborted \
+             ends it"
         );
         let mut short = report(Outcome::Failed);
         short.size = 4;

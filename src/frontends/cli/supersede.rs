@@ -1,0 +1,86 @@
+//! `rolling apply --supersede`: stops the rollouts to other revisions that other processes are at
+//! work on, at their next safe points, so that this apply continues from there to its own revision.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::arguments::Arguments;
+use super::event_output::shower;
+use super::prepare::{Purpose, Rollout, prepare_all};
+use crate::document::{Diagnostic, PROVIDER, Resource};
+use crate::engine::Stop;
+use crate::host::context::ProcessContext;
+use crate::host::stdout::print_line;
+use crate::model::printable;
+use crate::record::command::Command;
+
+/// The interval of looks for the end of the process that was at work.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Stops what is at work on the selected deployments with another revision, and waits until no
+/// process is. Returns whether this apply may begin: not so when it is itself asked to stop.
+///
+/// # Errors
+/// The error of the cloud, or that a process does not respond.
+pub(super) async fn supersede(
+    arguments: &Arguments,
+    context: &ProcessContext,
+    stop: &watch::Receiver<Stop>,
+) -> Result<bool, Vec<Diagnostic>> {
+    for (resource, rollout) in prepare_all(arguments, context, Purpose::Tell).await? {
+        if is_in_the_way(&rollout) {
+            pause(&resource, rollout, arguments, context, stop).await?;
+        }
+    }
+    for (resource, mut rollout) in prepare_all(arguments, context, Purpose::Tell).await? {
+        let clock = rollout.clock();
+        while is_in_the_way(&rollout) {
+            let mut asked = stop.clone();
+            tokio::select! {
+                biased;
+                _ = asked.wait_for(|stop| *stop != Stop::No) => return Ok(false),
+                () = clock.sleep(LOOK_EVERY) => {}
+            }
+            let looked = rollout.look_again().await;
+            looked.map_err(|e| vec![Diagnostic::from_provider(&e, &resource.pointer, PROVIDER)])?;
+        }
+    }
+    Ok(true)
+}
+
+/// Whether a process is at work on a rollout to another revision.
+fn is_in_the_way(rollout: &Rollout) -> bool {
+    let leads_elsewhere = |to| to != rollout.wanted();
+    rollout.lease().is_some() && rollout.record().is_some_and(|record| leads_elsewhere(&record.to))
+}
+
+/// Has the process at work stop at its next safe point. An instance refresh knows no pause, and is
+/// canceled.
+async fn pause(
+    resource: &Resource,
+    rollout: Rollout,
+    arguments: &Arguments,
+    context: &ProcessContext,
+    stop: &watch::Receiver<Stop>,
+) -> Result<(), Vec<Diagnostic>> {
+    let (name, place) = (&resource.name, &resource.pointer);
+    let other = rollout.record().map_or_else(String::new, |record| record.to.to_string());
+    let message = format!("{name}: stopping the rollout to {other} at its next safe point");
+    print_line(&mut io::stderr(), &printable::line(&message));
+    let can_pause = rollout.allow(Command::Pause).is_ok();
+    let command = if can_pause { Command::Pause } else { Command::Abort };
+    let mut show = shower(arguments, name, &rollout, context);
+    let done = rollout.command(command, stop.clone(), &mut |envelope| show(&envelope)).await;
+    drop(show);
+    let outcome = done.map_err(|e| vec![Diagnostic::from_provider(&e, place, PROVIDER)])?;
+    // A process that is ending already for another reason is waited for.
+    match outcome.unanswered(command) {
+        None => Ok(()),
+        Some(why) => {
+            let remedy = "see whether that process still runs, and apply again";
+            Err(vec![Diagnostic::error(place, why).with_remedy(remedy)])
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What a rollout costs: how long it takes, what it may wait for besides, and how much of the fleet
+//! is out of service or runs a bad revision at worst.
+
+use std::time::Duration;
+
+use super::super::deadlines::{ASSUMED_BOOT, SET_ASIDE_FOR};
+use super::super::input::Input;
+use super::super::{View, termination};
+use crate::model::preview::{AtWorst, BatchPreview};
+use crate::model::spec::{HookPoint, OnFailure, Pacing, SetAside};
+use crate::rollout::serving::hook_told;
+
+/// Returns the worst case of the rollout: how many instances are out of service at once, and how
+/// many run a bad revision before so many of them have failed that it is given up.
+///
+/// Each failure may take the whole time that an instance has to become healthy, and the next one
+/// begins only in the place of the first. The instances are out until a rollback has replaced them.
+pub(super) fn at_worst(
+    input: &Input<'_>,
+    view: &View<'_>,
+    batches: &[BatchPreview],
+) -> Option<AtWorst> {
+    let Input { spec, .. } = *input;
+    let first = batches.first()?;
+    let (size, slots) = (view.window.size, view.window.slots());
+    let replaced = batches.iter().map(replaces).max().unwrap_or_default();
+    let exposed = match spec.pacing {
+        Pacing::Continuous => slots,
+        Pacing::Batch => first.launches.max(replaces(first)),
+    };
+    let exposed = exposed.clamp(1, size.max(1));
+    let idle = size.saturating_sub(count(view.serving()));
+    let by_rollout = replaced.max(exposed).saturating_add(count(view.stay_idle()));
+    let rounds = spec.failure_threshold.max(1).div_ceil(exposed);
+    let noticed = spec.health.healthy_timeout * rounds + input.drain() * (rounds - 1);
+    let recovers = spec.on_failure == OnFailure::Rollback;
+    let back = if recovers { input.drain() + launch(input) } else { Duration::ZERO };
+    Some(AtWorst {
+        out: (size - view.window.floor()).min(by_rollout).max(idle),
+        out_seconds: (input.drain() + noticed + back).as_secs(),
+        exposed,
+        exposed_seconds: noticed.as_secs(),
+        recovers,
+    })
+}
+
+/// Returns how long the batches take if every boot takes the median.
+///
+/// In continuous pacing the window's places share the work.
+pub(super) fn expected(input: &Input<'_>, batches: &[BatchPreview]) -> Duration {
+    let Input { spec, .. } = *input;
+    let launch = launch(input);
+    let surge: usize = batches.iter().map(|batch| batch.launches as usize).sum();
+    let mut old: usize = batches.iter().map(|batch| batch.replaces.len()).sum();
+    let ahead = checkpoints_ahead(input);
+    let ahead = spec.checkpoints.iter().filter(|it| ahead.contains(&it.percentage));
+    let waits: Duration = ahead.filter_map(|checkpoint| checkpoint.pause).sum();
+    let waits = match batches.is_empty() {
+        true => waits,
+        false => waits + spec.gates.bake_time + spec.shift_time(),
+    };
+    if spec.pacing == Pacing::Continuous {
+        let slots = View::new(input).window.slots().max(1);
+        let rounds = count(old).div_ceil(slots);
+        return waits + (launch + input.drain()) * rounds;
+    }
+    let mut total = waits;
+    for batch in batches {
+        if !batch.replaces.is_empty() {
+            total += input.drain();
+        }
+        // The last ones are removed without a replacement when there is surge.
+        if batch.launches > 0 || old > surge {
+            total += launch;
+        }
+        old -= batch.replaces.len();
+    }
+    let pauses = count(batches.len().saturating_sub(1));
+    total + spec.pause_between_batches * pauses
+}
+
+/// Returns the percentages at which the rollout is still to wait.
+pub(super) fn checkpoints_ahead(input: &Input<'_>) -> Vec<u32> {
+    let Input { spec, target, state, .. } = *input;
+    let passed = state.standing(target).map_or(0, |record| record.checkpoints_passed);
+    let ahead = spec.checkpoints.iter().skip(passed as usize);
+    ahead.map(|checkpoint| checkpoint.percentage).collect()
+}
+
+/// Returns what the rollout may wait for beyond the expected time, as phrases: how long that is
+/// decided by others.
+pub(super) fn may_wait(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
+    let Input { spec, target, .. } = *input;
+    let mut phrases = Vec::new();
+    let protected = view.old().filter(|member| member.set_aside).count();
+    let standby = if spec.standby == SetAside::Wait { view.standby.len() } else { 0 };
+    for (count, what) in [(protected, "protected from scale-in"), (standby, "in standby")] {
+        if count > 0 {
+            let instances = if count == 1 { "instance" } else { "instances" };
+            let limit = span(SET_ASIDE_FOR);
+            phrases.push(format!("up to {limit} for {count} {instances} {what}"));
+        }
+    }
+    if termination::is_awaited(input)
+        && let Some(hook) = target.hooks_of(false).max_by_key(|hook| hook.heartbeat)
+    {
+        phrases.push(format!("{} after each batch", hook_told(hook)));
+    }
+    for checkpoint in &spec.checkpoints {
+        match (checkpoint.pause, checkpoint.expires) {
+            (Some(_), _) => {}
+            (None, Some(expiry)) => {
+                let (at, limit) = (checkpoint.percentage, span(expiry.after));
+                phrases.push(format!("up to {limit} at {at} %"));
+            }
+            (None, None) => phrases.push(format!("at {} % until resume", checkpoint.percentage)),
+        }
+    }
+    let gates = spec.gates.longest_answer(true);
+    if !spec.gates.probes.is_empty() {
+        phrases.push(format!("up to {} for the gates of each batch", span(gates)));
+    }
+    for (point, hook) in &spec.hooks.0 {
+        let often = match point {
+            HookPoint::BeforeDeregister | HookPoint::AfterHealthy | HookPoint::AfterBatch => {
+                " of each batch"
+            }
+            _ => "",
+        };
+        phrases.push(format!("up to {} for {}{often}", span(hook.longest()), point.name()));
+    }
+    phrases
+}
+
+/// Returns how long a launch takes until its instance has soaked.
+fn launch(input: &Input<'_>) -> Duration {
+    let Input { spec, target, .. } = *input;
+    target.boot.unwrap_or(ASSUMED_BOOT) + target.register() + spec.health.min_healthy_time
+}
+
+fn replaces(batch: &BatchPreview) -> u32 {
+    count(batch.replaces.len())
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn span(duration: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+}
