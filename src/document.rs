@@ -35,6 +35,7 @@ pub(crate) use schema_check::{
 pub use schema_check::{resolve, schema, types};
 pub(crate) use secret::without_secrets;
 pub(crate) use source::decode;
+#[cfg(feature = "aws")]
 pub(crate) use traffic::steps as traffic_steps;
 pub use unknown::partial;
 pub(crate) use unknown::partial_provider;

@@ -16,7 +16,7 @@ use crate::rollout::state::{Halt, HookRun, Question};
 #[must_use = "a plan that nobody carries out changes nothing"]
 pub struct Plan {
     /// Actions in order. When one fails, the engine carries out only those of the rest that
-    /// [`super::may_act_beside`] allows, and takes a fresh look.
+    /// `may_act_beside` allows, and takes a fresh look.
     pub actions: Vec<Step>,
     /// A batch that begins with this plan.
     pub begins: Option<BatchStart>,
