@@ -9,7 +9,7 @@ use tokio::runtime::Builder;
 
 use crate::frontends::cli::{self, Arguments, print_json};
 use crate::frontends::{ansible, json_rpc, schemas, terraform};
-use crate::host::context::ProcessContext;
+use crate::host::process_context::ProcessContext;
 use crate::host::stdout::{has_failed, note, print_line};
 use crate::record::command::Command;
 use crate::report::exit_codes::{CHANGES, FAILED, INVALID};

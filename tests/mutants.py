@@ -315,7 +315,7 @@ MUTANTS = [
     (26, "another outcome has the same id", "src/rollout/planner/hook/ask.rs",
      "let outcome = outcome.map_or(\"\", Outcome::name);",
      "let outcome = outcome.map_or(\"\", |_| \"\");"),
-    (26, "a batch is lost with its record", "src/rollout/planner/hook/open.rs",
+    (26, "a batch is lost with its record", "src/rollout/planner/hook/open_batch.rs",
      "    if !recorded.is_some_and(is_there) {",
      "    if recorded.is_some_and(|it| it.batch > batch.number && is_there(it)) {"),
     (26, "newcomers of a batch have no after_healthy", "src/rollout/planner/hook/batch.rs",

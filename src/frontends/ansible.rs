@@ -22,7 +22,7 @@ use self::return_values::Answer;
 use crate::deployment::resource_state;
 use crate::document::Diagnostic;
 use crate::engine::{Caller, ControlOutcome, Rollout, Stop, UNSEEN_FOR};
-use crate::host::context::ProcessContext;
+use crate::host::process_context::ProcessContext;
 use crate::host::stdout::print_json_line;
 use crate::model::event::{Event, InstanceRefreshStep, Outcome};
 use crate::providers::Providers;

@@ -14,8 +14,8 @@ mod event_output;
 pub(super) mod follow;
 mod followed;
 mod live;
+mod open_targets;
 mod plan;
-mod prepare;
 mod status;
 mod supersede;
 

@@ -22,7 +22,7 @@ use self::methods::{Session, Work};
 use self::transport::{Inbound, Outbox};
 use self::wire::{PROTOCOL, Request, RpcError, code, response};
 use crate::engine::Stop;
-use crate::host::context::ProcessContext;
+use crate::host::process_context::ProcessContext;
 use crate::host::signals;
 use crate::host::stdout::{claim_stdout, note, watch_reader};
 use crate::report::exit_codes::FAILED;

@@ -38,8 +38,8 @@ use self::serve_error::ServeError;
 use self::until::until;
 use crate::engine::Stop;
 use crate::engine::clock::TokioClock;
-use crate::host::context::ProcessContext;
 use crate::host::handshake::{Host, Security, reattachment};
+use crate::host::process_context::ProcessContext;
 use crate::host::stdout::{claim_stdout, print_line, watch_reader};
 use crate::report::exit_codes::FAILED;
 

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::answers::{Located, ValidateAnswer};
 use crate::document::{Diagnostic, Document, Positions, Resource, decode};
-use crate::host::context::ProcessContext;
+use crate::host::process_context::ProcessContext;
 use crate::host::stdout::{print_json_line, print_line};
 use crate::report::exit_codes::INVALID;
 use crate::report::progress_file::{self, Header};

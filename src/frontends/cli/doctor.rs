@@ -8,7 +8,7 @@ use super::answers::{DoctorAnswer, ExaminedDeployment};
 use super::arguments::{Arguments, OutputFormat, load, print_json, refuse};
 use crate::document::{Diagnostic, PROVIDER, Resource, Severity};
 use crate::engine::Rollout;
-use crate::host::context::ProcessContext;
+use crate::host::process_context::ProcessContext;
 use crate::host::stdout::print_line;
 use crate::model::printable;
 use crate::providers::Providers;

@@ -5,7 +5,7 @@ use std::io;
 use super::arguments::{Arguments, OutputFormat, is_live, print_json};
 use super::live::Live;
 use crate::engine::Rollout;
-use crate::host::context::ProcessContext;
+use crate::host::process_context::ProcessContext;
 use crate::host::stdout::print_line;
 use crate::model::event::Envelope;
 use crate::report::json_line::json_line;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::arguments::{Arguments, OutputFormat, print_json};
 use crate::document::Diagnostic;
-use crate::host::context::ProcessContext;
+use crate::host::process_context::ProcessContext;
 use crate::host::stdout::print_line;
 use crate::model::event::Outcome;
 use crate::model::printable;

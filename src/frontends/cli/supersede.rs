@@ -8,10 +8,10 @@ use tokio::sync::watch;
 
 use super::arguments::Arguments;
 use super::event_output::shower;
-use super::prepare::{Purpose, Rollout, prepare_all};
+use super::open_targets::{Purpose, Rollout, prepare_all};
 use crate::document::{Diagnostic, PROVIDER, Resource};
 use crate::engine::Stop;
-use crate::host::context::ProcessContext;
+use crate::host::process_context::ProcessContext;
 use crate::host::stdout::print_line;
 use crate::model::printable;
 use crate::record::command::Command;

@@ -24,7 +24,7 @@ use crate::document::config::RollingDeploymentConfig;
 use crate::document::{self, Diagnostic};
 use crate::engine::clock::TokioClock;
 use crate::engine::{Caller, Rollout, Stop};
-use crate::host::context::ProcessContext;
+use crate::host::process_context::ProcessContext;
 use crate::providers::Providers;
 
 /// The one resource type.

@@ -23,7 +23,7 @@ use crate::deployment::resource_state::{self, KnownBy};
 use crate::deployment::{self, OpenError, config_to_look_with};
 use crate::document::{self, Diagnostic, launch_template, normalised};
 use crate::engine::{Caller, Rollout, Stop, UNSEEN_FOR};
-use crate::host::context::ProcessContext;
+use crate::host::process_context::ProcessContext;
 use crate::providers::Providers;
 use crate::record::Record;
 

@@ -8,13 +8,13 @@
 mod ask;
 mod batch;
 mod noted;
-mod open;
+mod open_batch;
 mod prepare;
 mod whole;
 
 pub(crate) use self::ask::keep_running;
 pub(crate) use self::batch::{closes_batch, is_due_in_batch};
-pub(crate) use self::open::{batch_number, begin_launches};
+pub(crate) use self::open_batch::{batch_number, begin_launches};
 pub(crate) use self::prepare::prepared;
 pub(crate) use self::whole::{
     after_rollout, ask_before_rollback, ask_before_rollout, before_rollback, before_rollout, begin,

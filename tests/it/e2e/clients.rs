@@ -133,7 +133,7 @@ fn deploys(deploy: impl Fn(&Path) -> Command) {
         assert_eq!((ended.status.code(), last.as_deref()), (Some(4), Some("web: aborted")));
         // After one signal it ends at a safe point. The second may come too late to make a
         // difference.
-        let safe = stderr.contains("nothing is borrowed any more");
+        let safe = stderr.contains("all temporary changes are undone");
         assert!(safe || interrupts == 2, "{stderr}");
     }
     let (ran, fleet) = with("v4", json!({}));

@@ -89,6 +89,9 @@ fn times_that_cannot_be_kept_are_told_by_doctor_and_plan() {
         "instances may not become healthy within 8s",
     );
     assert_finding(&errors, "/progress_deadline", "the rollout ends after 2m without progress");
+    // What is certain is refused; what may be is a warning.
+    account.assert_refused(&wanted, "/progress_deadline", "the rollout ends after 2m");
+    wanted["progress_deadline"] = json!("5m10s");
     let planned = account.run("plan", &wanted);
     assert_eq!(planned.code, 0, "{planned:?}");
     assert!(planned.stdout.contains("may not become healthy within 8s"), "{planned:?}");

@@ -8,7 +8,7 @@ use super::super::input::Input;
 use super::super::{Member, Plan, Step, View};
 use super::ask::{ask, group_for};
 use super::noted::noted;
-use super::open::begin_batch;
+use super::open_batch::begin_batch;
 use crate::model::spec::HookPoint;
 use crate::record::{Group, HookRecord, Record};
 use crate::rollout::serving::{is_healthy_in, is_healthy_in_primary};

@@ -6,7 +6,7 @@ use super::super::input::Input;
 use super::super::{Plan, Step};
 use super::ask::{ask, latest_launch};
 use super::noted::noted;
-use super::open::catch_up;
+use super::open_batch::catch_up;
 use crate::model::event::Outcome;
 use crate::model::spec::{HookPoint, Hooks};
 use crate::record::{HookRecord, Record};

@@ -30,7 +30,9 @@ fn a_secret_is_in_the_states_own_attribute_and_nowhere_else() {
     let script = files.join("check.sh");
     std::fs::write(&script, check).expect("a script");
     resource["gates"] = json!({
-        "command": { "run": ["sh", script], "environment": { "TOKEN": "${var.secret}" } },
+        "command": {
+            "run": ["sh", script], "environment": { "TOKEN": "${var.secret}" }, "timeout": "3s",
+        },
     });
     let text = json!({
         "terraform": { "required_providers": { "rolling": { "source": "rolling/rolling" } } },
@@ -54,7 +56,7 @@ fn a_secret_is_in_the_states_own_attribute_and_nowhere_else() {
     workspace.variables.push(("TF_VAR_secret".into(), format!("{SECRET}-2")));
     let failed = workspace.apply(&[]);
     assert_eq!(failed.code, 1, "{failed:?}");
-    assert!(failed.stderr.contains("went back"), "{failed:?}");
+    assert!(failed.stderr.contains("was rolled back"), "{failed:?}");
 
     // Every call but the command itself; above all those that write tags.
     let calls = fleet.account.calls().into_iter().filter(|call| call["action"] != "SendCommand");

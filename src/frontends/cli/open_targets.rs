@@ -7,7 +7,7 @@ use crate::document::{Diagnostic, PROVIDER, Resource};
 use crate::engine::{Caller, UNSEEN_FOR};
 use crate::frontends::cli::Arguments;
 use crate::frontends::cli::arguments::load;
-use crate::host::context::ProcessContext;
+use crate::host::process_context::ProcessContext;
 use crate::host::stdout::print_line;
 use crate::model::printable;
 use crate::providers::Providers;
