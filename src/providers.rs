@@ -9,7 +9,9 @@ use rolling_simulator::Simulator;
 use serde_json::{Value, json};
 
 use crate::document;
-use crate::document::config::{PolicyName, ProviderConfig, RollingDeploymentConfig};
+#[cfg(feature = "aws")]
+use crate::document::config::PolicyName;
+use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
 use crate::engine::clock::TokioClock;
 
 #[cfg(feature = "aws")]
@@ -80,8 +82,7 @@ impl Providers {
         if let Some(fleet) = &deployment.simulated_fleet {
             let speed = self.config.simulator.as_ref().and_then(|settings| settings.speed);
             let file = self.simulator_file(&fleet.name);
-            let shifts =
-                matches!(deployment.policy, PolicyName::TrafficSplitting | PolicyName::BlueGreen);
+            let shifts = deployment.policy.shifts();
             let simulator = Simulator::in_file(fleet_config(fleet, shifts), file, |epoch| {
                 Arc::new(TokioClock::new(epoch, speed.unwrap_or(SPEED))) as Arc<dyn Clock>
             });

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::config::{
     CommandGateConfig, DurationText, EngineName, HealthConfig, HttpGateConfig, LifecycleHooksName,
-    OnFailureName, PolicyName, ProcessName, ProviderConfig, RollingDeploymentConfig,
-    RunCommandConfig, SetAsideName, UNSUPPORTED, Unsupported, Way,
+    OnFailureName, ProcessName, ProviderConfig, RollingDeploymentConfig, RunCommandConfig,
+    SetAsideName, UNSUPPORTED, Unsupported, Way,
 };
 use super::diagnostic::Diagnostic;
 use super::policy::{checkpoints, pacing, policy};
@@ -179,11 +179,6 @@ fn replacement(
     Replacement::InPlace { within }
 }
 
-/// Whether a policy shifts requests.
-fn shifts(policy: PolicyName) -> bool {
-    matches!(policy, PolicyName::TrafficSplitting | PolicyName::BlueGreen)
-}
-
 fn gates(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagnostic>) -> Gates {
     let given = config.gates.clone().unwrap_or_default();
     let mut probes = Vec::new();
@@ -232,7 +227,7 @@ fn processes(config: &RollingDeploymentConfig) -> BTreeSet<String> {
         return BTreeSet::new();
     }
     // A group registers the instances that it launches in every attached target group.
-    let registers = shifts(config.policy).then_some("AddToLoadBalancer");
+    let registers = config.policy.shifts().then_some("AddToLoadBalancer");
     // The group would replace instances that reboot or are out of rotation for long.
     let heals = config.replacement.is_some();
     let heals = heals.then_some(["HealthCheck", "ReplaceUnhealthy"]).into_iter().flatten();

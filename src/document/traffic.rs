@@ -1,6 +1,6 @@
 //! Converts how requests are shifted: its rules and defaults.
 
-use super::config::{DurationText, PolicyName, RollingDeploymentConfig, TrafficConfig, seconds_or};
+use super::config::{DurationText, RollingDeploymentConfig, TrafficConfig, seconds_or};
 use super::diagnostic::Diagnostic;
 use crate::model::spec::TrafficStep;
 
@@ -23,7 +23,7 @@ pub(crate) fn steps(traffic: &TrafficConfig) -> Vec<TrafficStep> {
 
 /// Checks that `traffic` has what the policy needs on this target, and defines its steps once.
 pub(super) fn check(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagnostic>) {
-    if !matches!(config.policy, PolicyName::TrafficSplitting | PolicyName::BlueGreen) {
+    if !config.policy.shifts() {
         return;
     }
     check_needed(config, pointer, found);

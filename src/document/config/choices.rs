@@ -29,6 +29,13 @@ pub(crate) enum PolicyName {
     BlueGreen,
 }
 
+impl PolicyName {
+    /// Whether requests are shifted from one target group to a second one.
+    pub(crate) fn shifts(self) -> bool {
+        matches!(self, PolicyName::TrafficSplitting | PolicyName::BlueGreen)
+    }
+}
+
 impl JsonSchema for PolicyName {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "PolicyName".into()

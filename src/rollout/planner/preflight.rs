@@ -215,6 +215,7 @@ fn out_attribute(input: &Input<'_>) -> &'static str {
     }
 }
 
-fn span(duration: Duration) -> String {
+/// Returns a duration for people, in whole seconds.
+pub(super) fn span(duration: Duration) -> String {
     humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
 }

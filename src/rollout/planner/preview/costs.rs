@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::deadlines::{ASSUMED_BOOT, SET_ASIDE_FOR};
 use super::super::input::Input;
+use super::super::preflight::span;
 use super::super::{View, termination};
 use crate::model::preview::{AtWorst, BatchPreview};
 use crate::model::spec::{HookPoint, OnFailure, Pacing, SetAside};
@@ -144,8 +145,4 @@ fn replaces(batch: &BatchPreview) -> u32 {
 
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-fn span(duration: Duration) -> String {
-    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
 }
