@@ -4,7 +4,7 @@ use rolling_provider::{Observation, Revision, Target};
 
 use super::control::{self, Found};
 use super::state::{Halt, RolloutState, members};
-use crate::model::spec::RollingDeployment;
+use crate::model::spec::{RollingDeployment, SetAside};
 use crate::record::command::{Command, Control};
 use crate::record::lease::Lease;
 use crate::record::{Record, RecordError};
@@ -71,6 +71,8 @@ impl Known<'_> {
         state.known_completed = self.completed.cloned();
         state.lease = self.lease.cloned();
         state.in_place.within = self.asked.replacement.within();
+        state.ignores_protected =
+            self.asked.protected == SetAside::Ignore && state.in_place.within.is_none();
         if state.in_place.within.is_some() {
             // A completed revision from before instances were updated in place is nothing to go
             // back to.

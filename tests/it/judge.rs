@@ -136,8 +136,12 @@ impl Judge {
     fn below_the_floor(&self, acted: &Acted, window: Window) -> Option<Broken> {
         // An instance that joins or leaves its target groups one after the other serves in none of
         // them.
+        // What is only in a target group that gets no requests serves nobody.
+        let shifted = acted.before.shifted.iter().chain(&acted.after.shifted).flatten();
+        let second_gets_some = shifted.into_iter().any(|percent| *percent > 0);
         let serving = |look: &Observation| {
-            let full = |i: &&Instance| serves_in(i, true) || is_in(i, self.groups);
+            let in_second = |i: &Instance| second_gets_some && serves_in(i, true);
+            let full = |i: &&Instance| in_second(i) || is_in(i, self.groups);
             look.instances.values().filter(|i| serves(i)).filter(full).count()
         };
         let (was, is) = (serving(&acted.before), serving(&acted.after));

@@ -9,8 +9,8 @@ use super::{Member, View};
 
 /// Chooses the next victims.
 ///
-/// Failed instances go first, then others that do not serve, since losing those costs no capacity,
-/// then the oldest, spread over the zones. What the floor leaves bounds the serving victims.
+/// Failed instances go first, then others that do not serve, since losing those costs no capacity
+/// (first those that never did), then the oldest, spread over the zones. What the floor leaves bounds the serving victims.
 /// `limit` bounds the victims other than failed ones that already hold a place, and `most` bounds
 /// all of them.
 ///
@@ -165,14 +165,15 @@ type Order<'a> = (u8, Option<rolling_provider::Timestamp>, &'a InstanceId);
 
 /// Returns the rank of `member`: not serving, serving only in the second target group, serving.
 ///
-/// Failed instances come first within each.
+/// Failed instances come first within each, then those that have never served.
 fn class(member: &Member<'_>) -> u8 {
     let place = match (member.serves, member.in_primary) {
         (false, _) => 0,
-        (true, false) => 2,
-        (true, true) => 4,
+        (true, false) => 3,
+        (true, true) => 6,
     };
-    place + u8::from(!member.failed)
+    let has_served = member.history.is_some_and(|history| history.has_served);
+    place + u8::from(!member.failed) + u8::from(!member.failed && has_served)
 }
 
 /// Returns the sort key of `member`: oldest first within a class, unknown launch times before all.
@@ -274,6 +275,7 @@ mod tests {
                 instance,
                 is_new: *kind == 3,
                 failed: *kind == 3,
+                excused: false,
                 is_victim: false,
                 set_aside: false,
                 left_alone: false,

@@ -67,7 +67,10 @@ fn goes_directly(
     if !input.state.rotation.replaces.is_seen() || input.is_in_place() {
         return BTreeSet::new();
     }
-    let replaced = (view.old().count() + view.stay_idle()).saturating_sub(surge);
+    // What is not old goes because it is one too many.
+    let is_surplus = victims.iter().all(|member| !member.is_old());
+    let stay = if is_surplus { 0 } else { view.old().count() + view.stay_idle() };
+    let replaced = stay.saturating_sub(surge);
     let mut leaving = in_order(view, victims);
     // An instance that is out already is replaced by now.
     leaving.sort_by_key(|member| !input.state.was_deregistered(member.id));
@@ -123,8 +126,10 @@ fn remove_drained(
             continue;
         }
         // As long as more old ones than surge are left, each makes room for a replacement. The last
-        // ones are not replaced, so that there are exactly as many launches as instances.
-        let decrement = goes_directly || (surge > 0 && old_left + view.stay_idle() <= surge);
+        // ones are not replaced, so that there are exactly as many launches as instances. Nor is
+        // surplus, which goes because it is one too many.
+        let is_last = !member.is_old() || old_left + view.stay_idle() <= surge;
+        let decrement = goes_directly || (surge > 0 && is_last);
         if decrement && size_may_be_lower(input) {
             plan.wake_at(input.state.size_is_known_at(input.look), input.now);
             continue;

@@ -242,6 +242,9 @@ fn surplus(input: &Input<'_>, view: &View<'_>) -> BTreeSet<InstanceId> {
 /// Plans the end, when only instances that are set aside, and what is borrowed, are left.
 fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) {
     let Input { spec, state, .. } = *input;
+    if wait_for_excused(input, view, plan) {
+        return;
+    }
     if spec.standby == SetAside::Refresh && !view.standby.is_empty() {
         retire_standby(input, view, plan);
         return;
@@ -289,6 +292,21 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
         })
     }));
     plan.actions.extend(launch::erase(input, record));
+}
+
+/// Waits for instances that a rollback does not answer for, as long as they may come to serve.
+///
+/// Returns whether one still has time. What does not serve by then stays as it is, and is reported.
+fn wait_for_excused(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+    let excused = view.members.iter().filter(|m| m.excused && !m.is_victim && !m.is_taken_out());
+    let histories = excused.filter_map(|member| Some((member.id, member.history?)));
+    let due = histories.map(|(id, history)| (id, history, history.deadline(&input.spec.health)));
+    let coming: Vec<_> = due.filter(|(.., deadline)| input.now < *deadline).collect();
+    let Some(deadline) = coming.iter().map(|(.., deadline)| *deadline).min() else { return false };
+    let instances = coming.iter().map(|(id, ..)| (*id).clone()).collect();
+    let detail = coming.first().and_then(|(_, history, _)| history.trouble.clone());
+    plan.wait(Wait { kind: WaitKind::Health, instances, detail, deadline });
+    true
 }
 
 /// Waits until whoever has set `instances` aside ends that.

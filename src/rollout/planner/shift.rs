@@ -173,7 +173,8 @@ pub(crate) fn has_all(input: &Input<'_>) -> bool {
 /// Whether `member` is a new instance that runs and is to stay.
 fn is_good(member: &Member<'_>) -> bool {
     let runs = member.instance.lifecycle == Lifecycle::InService;
-    member.is_new && !member.failed && !member.is_victim && !member.instance.ignored && runs
+    let is_new = member.is_new && !member.failed && !member.excused;
+    is_new && !member.is_victim && !member.instance.ignored && runs
 }
 
 /// Plans the end of a forward rollout: all requests go to the first target group again.

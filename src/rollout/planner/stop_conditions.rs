@@ -307,6 +307,10 @@ fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
         (Some((action, error)), ..) => {
             (Cause::Call, format!("{}, which fails: {error}", input.named(action)))
         }
+        // What was so before the rollback says nothing about the revision that it restores.
+        (None, false, _) if idle().all(|m| m.excused || taken_out(&m)) => {
+            (Cause::Others, blockers.join(", "))
+        }
         (None, false, _) => (Cause::Revision, blockers.join(", ")),
         (None, true, Some(activity)) => (
             class_of_launch(&activity.cause),

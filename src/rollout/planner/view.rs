@@ -38,6 +38,9 @@ pub(crate) struct Member<'a> {
     pub(crate) is_new: bool,
     /// Whether it runs the wanted revision and has failed: it is replaced like an old one.
     pub(crate) failed: bool,
+    /// Whether it runs the restored revision and does not serve, and the rollback did not cause
+    /// that. Nothing waits for it to serve, and it stays unless the floor needs another in its place.
+    pub(crate) excused: bool,
     /// Whether it is a victim.
     pub(crate) is_victim: bool,
     /// Whether it is to be replaced but set aside, so that the rollout waits for it.
@@ -99,6 +102,7 @@ impl<'a> View<'a> {
                 instance,
                 is_new,
                 failed,
+                excused: is_new && !failed && !serves && is_excused(input, history),
                 is_victim: state.rotation.victims.contains(id),
                 set_aside: protected && spec.protected == SetAside::Wait,
                 left_alone: instance.ignored || (protected && spec.protected == SetAside::Ignore),
@@ -115,7 +119,31 @@ impl<'a> View<'a> {
         let missing = (state.desired(look) as usize).saturating_sub(members.len());
         let missing = u32::try_from(missing).unwrap_or(u32::MAX);
         let terminating = termination::terminating(input);
-        View { members, standby, window, missing, terminating }
+        let mut view = View { members, standby, window, missing, terminating };
+        view.replace_excused(input);
+        view
+    }
+
+    /// Has instances replaced that did not serve before the rollback either.
+    ///
+    /// Only once those of the failed revision that do not serve are gone, and the floor lets none
+    /// of the others go.
+    fn replace_excused(&mut self, input: &Input<'_>) {
+        if input.state.direction.rolls_back.is_none() {
+            return;
+        }
+        let is_last = |m: &&Member<'_>| m.is_old() && !m.is_victim && !m.set_aside;
+        let mut last = self.members.iter().filter(is_last);
+        let is_stuck =
+            self.spare() == 0 && last.clone().next().is_some() && last.all(|member| member.serves);
+        let health = &input.spec.health;
+        for member in self.members.iter_mut().filter(|member| member.excused) {
+            let overdue = member.history.is_some_and(|h| input.now >= h.deadline(health));
+            let may_go = overdue && !member.is_taken_out() && !member.spared;
+            if member.is_victim || (is_stuck && may_go) {
+                (member.is_new, member.excused) = (false, false);
+            }
+        }
     }
 
     /// Returns the live instances that the rollout may replace: of another revision, or failed.
@@ -151,7 +179,8 @@ impl<'a> View<'a> {
 
     /// Returns the new instances that do not count yet: they boot, do not serve, or soak.
     pub(crate) fn unsoaked(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
-        self.members.iter().filter(|m| m.is_new && !m.is_victim && !m.failed && !m.soaked)
+        let new = self.members.iter().filter(|m| m.is_new && !m.is_victim && !m.failed);
+        new.filter(|member| !member.soaked && !member.excused)
     }
 
     /// Returns how many instances take requests now.
@@ -172,9 +201,11 @@ impl<'a> View<'a> {
 
     /// Whether the new set is complete.
     ///
-    /// An instance that is set aside or left alone stays, and takes its place of the new set.
+    /// An instance that is set aside, left alone or excused stays, and takes its place of the new
+    /// set.
     pub(crate) fn is_complete(&self) -> bool {
-        let stays = |m: &&Member<'_>| !m.is_new && (m.set_aside || m.left_alone) && !m.is_victim;
+        let aside = |m: &Member<'_>| !m.is_new && (m.set_aside || m.left_alone);
+        let stays = |m: &&Member<'_>| (aside(m) || m.excused) && !m.is_victim;
         let stay = self.members.iter().filter(stays).count();
         self.updated() + stay >= self.window.size as usize
     }
@@ -246,6 +277,12 @@ impl Member<'_> {
         });
         idle && drained.all(|drained| drained)
     }
+}
+
+/// Whether a rollback does not answer for an instance that does not serve.
+fn is_excused(input: &Input<'_>, history: Option<&InstanceHistory>) -> bool {
+    let rolls_back = input.state.direction.rolls_back.is_some();
+    rolls_back && history.is_some_and(|history| history.predates)
 }
 
 /// Whether there is nothing to do for this deployment.

@@ -8,6 +8,7 @@ use rolling_provider::{
     UpdateState,
 };
 
+use super::history::is_out;
 use super::{Best, GateState, HookState, InstanceHistory, Launched, RolloutState};
 
 impl RolloutState {
@@ -30,8 +31,12 @@ impl RolloutState {
         self.hooks = HookState::default();
         self.waits.evaluating = None;
         let history = &mut self.history;
-        for history in history.values_mut() {
+        for (id, history) in history.iter_mut() {
             history.is_new = history.revision.as_ref() == Some(&target.revision);
+            // Where it served, it is ours to bring back.
+            let out = &self.rotation;
+            let was_out = out.deregistered.contains_key(id) || out.returned.contains_key(id);
+            history.predates &= !was_out || history.was_ill;
         }
         let good: BTreeSet<InstanceId> = history
             .iter()
@@ -60,6 +65,7 @@ impl RolloutState {
         &self,
         target: &Target,
         now: Timestamp,
+        id: &InstanceId,
         instance: &Instance,
         serves: bool,
     ) -> InstanceHistory {
@@ -90,11 +96,27 @@ impl RolloutState {
         InstanceHistory {
             is_new: instance.revision.as_ref() == Some(&target.revision),
             was_there: found && self.record.is_none(),
+            predates: found && self.predates(id, instance, launched),
+            was_ill: found && !serves && !is_out(target, instance),
             revision: instance.revision.clone(),
             launched_here: !found,
             since,
             ..InstanceHistory::default()
         }
+    }
+
+    /// Whether an instance that is found was there before the rollout, and no engine of the rollout
+    /// took it out.
+    fn predates(&self, id: &InstanceId, instance: &Instance, launched: Timestamp) -> bool {
+        let Some(record) = self.record.as_ref().filter(|record| !record.is_over()) else {
+            return true;
+        };
+        // When it was launched says nothing of its updates.
+        let replaces = self.in_place.within.is_none();
+        let is_out = self.was_deregistered(id)
+            || self.was_deregistered_by_predecessor(id)
+            || registers(instance);
+        replaces && launched < record.started && !is_out
     }
 
     /// Adopts the victims of a rollout found in progress: the engine before this one took out the
@@ -105,7 +127,9 @@ impl RolloutState {
             return;
         }
         for (id, instance) in &look.instances {
-            if instance.ignored || instance.lifecycle != Lifecycle::InService {
+            // Whoever is left alone was not taken out by us.
+            let is_left_alone = instance.ignored || (instance.protected && self.ignores_protected);
+            if is_left_alone || instance.lifecycle != Lifecycle::InService {
                 continue;
             }
             let old = instance.revision.as_ref() != Some(&target.revision)

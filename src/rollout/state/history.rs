@@ -18,6 +18,11 @@ pub(crate) struct InstanceHistory {
     pub(crate) launched_here: bool,
     /// Whether it was there before any engine of this rollout, which so has not launched it.
     pub(crate) was_there: bool,
+    /// Whether it was there before the rollout, and is as it was: what becomes of it is no failure of
+    /// a rollback.
+    pub(crate) predates: bool,
+    /// Whether it was in rotation and did not serve when it was first seen.
+    pub(super) was_ill: bool,
     /// When its time to become healthy begins.
     pub(crate) since: Timestamp,
     /// Since when it serves without a break.
@@ -51,6 +56,12 @@ pub(super) enum Out {
 }
 
 impl InstanceHistory {
+    /// Whether its end, or its health, can be a failure of the wanted revision, where that is
+    /// restored or not.
+    pub(super) fn may_fail(&self, rolls_back: bool) -> bool {
+        self.is_new && !(rolls_back && self.predates)
+    }
+
     /// Notes whether it is in rotation.
     pub(super) fn see_rotation(
         &mut self,
@@ -130,7 +141,7 @@ impl InstanceHistory {
 
 /// Whether `instance` is out of rotation: out of any target group, or, where an instance need not
 /// be in every one, out of all.
-fn is_out(target: &Target, instance: &Instance) -> bool {
+pub(super) fn is_out(target: &Target, instance: &Instance) -> bool {
     let out = |group: &TargetGroup| {
         let health = instance.targets.get(&group.id);
         health.is_none_or(|h| matches!(h.state, TargetState::Draining | TargetState::Unused))

@@ -149,7 +149,7 @@ impl RolloutState {
     ) {
         let serves = self.serves(target, id, instance);
         if !self.history.contains_key(id) {
-            let history = self.first_sight(target, now, instance, serves);
+            let history = self.first_sight(target, now, id, instance, serves);
             self.history.insert(id.clone(), history);
         }
         let waits = !serves && self.waits_for_our_call(id);
@@ -158,9 +158,9 @@ impl RolloutState {
         }
         let is_leaving = self.rotation.victims.contains(id) || self.removed.terminated.contains(id);
         let by_us = self.whose_doing(target, id, now);
-        let update = instance.update.as_ref();
+        let rolls_back = self.direction.rolls_back.is_some();
         let since = self.history.get(id).map_or(now, |history| history.since);
-        let overdue = update.map(|update| self.update_failed(update, since, now));
+        let overdue = instance.update.as_ref().map(|it| self.update_failed(it, since, now));
         let evaluated = self.waits.evaluating.is_some() || self.gates.baking.is_some();
         let Some(history) = self.history.get_mut(id) else { return };
         if serves {
@@ -185,7 +185,7 @@ impl RolloutState {
         let lives = instance.lifecycle.is_live();
         history.called_unhealthy = unhealthy || (history.called_unhealthy && !lives);
         history.see_rotation(target, instance, by_us, serves, now);
-        let is_ours = history.is_new && !is_leaving && !instance.ignored;
+        let is_ours = history.may_fail(rolls_back) && !is_leaving && !instance.ignored;
         if is_ours
             && instance.lifecycle.is_live()
             && !self.failures.failed.contains_key(id)
@@ -297,9 +297,10 @@ impl RolloutState {
         };
         self.rotation.victims.retain(|id| !going(id));
         let is_halting = self.direction.halt.is_some();
+        let is_back = self.direction.rolls_back.is_some();
         for (id, history) in &self.history {
             let ours = self.removed.terminated.contains(id) || self.was_deregistered(id);
-            if !going(id) || ours || !history.is_new || is_halting {
+            if !going(id) || ours || !history.may_fail(is_back) || is_halting {
                 continue;
             }
             let ended = look.instances.get(id).and_then(|instance| instance.ended.as_ref());

@@ -56,6 +56,8 @@ pub struct RolloutState {
     pub(crate) unmanaged: Unmanaged,
     /// What is known of updates in place.
     pub(crate) in_place: InPlace,
+    /// Whether protected instances are left alone, so that this rollout never takes one out.
+    pub(crate) ignores_protected: bool,
     /// Since when the rollout waits for what it waits for.
     pub(crate) waits: Waits,
     /// The answers of the gates.

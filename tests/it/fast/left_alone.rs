@@ -7,13 +7,14 @@ use rolling::model::event::Outcome;
 use rolling::model::spec::{
     BatchSize, Bound, Checkpoint, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
 };
-use rolling_provider::{Action, InstanceId};
+use rolling_provider::{Action, InstanceId, TargetState};
 use rolling_simulator::{Behaviour, FleetConfig, Intervention, Simulator};
 
-use super::properties::{block_on, look, suspended};
+use super::properties::{Case, block_on, look, run, run_killed, suspended};
+use crate::test_fleets::Dies;
 use crate::world::{Run, bad, fleet, roll, seconds, simulate, spec, traffic_steps};
 
-fn policies() -> Vec<(Policy, Pacing)> {
+pub fn policies() -> Vec<(Policy, Pacing)> {
     let (one, none) = (Bound::Count(1), Bound::Count(0));
     let size = BatchSize::Fixed(1);
     let batch = [
@@ -75,6 +76,40 @@ fn whoever_is_left_alone_or_taken_out_by_somebody_is_not_put_back() {
             if !ours {
                 assert_not_registered(&run, &out, &what);
             }
+        }
+    }
+}
+
+#[test]
+fn killed_at_each_mutation_no_engine_registers_whoever_is_left_alone() {
+    let within = |surge, unavailable| Policy::RollingWithin {
+        surge: Bound::Count(surge),
+        unavailable: Bound::Count(unavailable),
+    };
+    let policies = [within(1, 2), within(2, 3), Policy::Rolling(BatchSize::Fixed(3))];
+    for (policy, config) in
+        policies.into_iter().flat_map(|it| [(it, fleet()), (it, bad(Behaviour::Unhealthy))])
+    {
+        let out = ["i-0001", "i-0002"].map(InstanceId::from);
+        let both =
+            [Intervention::Deregister as fn(InstanceId) -> _, |id| Intervention::Protect(id, true)];
+        let events = out.iter().flat_map(|id| both.map(|act| (seconds(0), act(id.clone()))));
+        let mut config = FleetConfig { instances: 6, events: events.collect(), ..config };
+        let suspend_processes = suspended(&mut config, policy);
+        let (on_failure, protected) = (OnFailure::Rollback, SetAside::Ignore);
+        let spec = spec(policy);
+        let spec = RollingDeployment { suspend_processes, on_failure, protected, ..spec };
+        let case = Case { config, spec, lag: seconds(0) };
+        let reference = run(&case);
+        let mutations = u32::try_from(reference.run.actions().len()).expect("few");
+        for at in 1..=mutations {
+            let (outcome, simulator, broken) = run_killed(&case, &reference, at, Dies::After);
+            let what = format!("{policy:?}, killed after {at}");
+            assert_eq!(outcome, reference.run.report.outcome, "{what}");
+            assert_eq!(broken, Vec::<String>::new(), "{what}");
+            let look = look(&simulator);
+            let mut targets = out.iter().flat_map(|id| look.instances[id].targets.values());
+            assert!(targets.all(|health| health.state == TargetState::Draining), "{what}");
         }
     }
 }

@@ -91,7 +91,11 @@ pub(super) fn check_window(
         let since = state.history.get(id).and_then(|history| history.serving_since);
         let soak = spec.health.min_healthy_time;
         let soaked = serves(input, id) && since.is_some_and(|since| now.since(since) >= soak);
-        let is_new = instance.revision.as_ref() == Some(&target.revision);
+        // A rollback does not wait for what did not serve before it either.
+        let rolls_back = state.direction.rolls_back.is_some();
+        let predates = state.history.get(id).is_some_and(|history| history.predates);
+        let is_excused = rolls_back && predates && !serves(input, id);
+        let is_new = instance.revision.as_ref() == Some(&target.revision) && !is_excused;
         if state.rotation.victims.contains(id) || (is_new && !soaked) {
             busy.insert(id);
         }

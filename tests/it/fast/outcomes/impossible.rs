@@ -60,7 +60,8 @@ fn policies() -> Vec<Policy> {
     };
     let rolling = [1, 2, 3].map(|size| Policy::Rolling(BatchSize::Fixed(size)));
     let additional = [1, 3].map(|size| Policy::RollingWithAdditionalBatch(BatchSize::Fixed(size)));
-    let within = [within(0, 1), within(1, 0), within(1, 1), within(3, 1)];
+    let within = [(0, 1), (1, 0), (1, 1), (3, 1), (1, 2), (2, 2), (1, 3), (2, 3)]
+        .map(|(surge, unavailable)| within(surge, unavailable));
     let whole = [Policy::Immutable, Policy::AllAtOnce];
     rolling.into_iter().chain(additional).chain(within).chain(whole).collect()
 }
