@@ -88,7 +88,7 @@ impl RolloutState {
             }
         };
         InstanceHistory {
-            is_new: instance.revision.as_ref() == Some(&target.revision),
+            is_new: target.wants(instance),
             was_there: found && self.record.is_none(),
             revision: instance.revision.clone(),
             launched_here: !found,
@@ -108,8 +108,7 @@ impl RolloutState {
             if instance.ignored || instance.lifecycle != Lifecycle::InService {
                 continue;
             }
-            let old = instance.revision.as_ref() != Some(&target.revision)
-                || self.failures.failed.contains_key(id);
+            let old = !target.wants(instance) || self.failures.failed.contains_key(id);
             // Where nothing else registers instances, we registered those that are being
             // registered.
             let only_we =

@@ -91,8 +91,7 @@ pub(super) fn check_window(
         let since = state.history.get(id).and_then(|history| history.serving_since);
         let soak = spec.health.min_healthy_time;
         let soaked = serves(input, id) && since.is_some_and(|since| now.since(since) >= soak);
-        let is_new = instance.revision.as_ref() == Some(&target.revision);
-        if state.rotation.victims.contains(id) || (is_new && !soaked) {
+        if state.rotation.victims.contains(id) || (target.wants(instance) && !soaked) {
             busy.insert(id);
         }
     }
