@@ -139,6 +139,13 @@ impl RolloutContext {
         lease.map(|lease| lease.owner).filter(|owner| (self.caller.is_gone)(owner))
     }
 
+    /// Whether every instance is what the rollout of `record` leads to, by the last look.
+    pub(super) fn has_arrived(&self, record: &Record) -> bool {
+        let terminated = &self.state.removed.terminated;
+        let live = self.look.instances.iter().filter(|(_, instance)| instance.lifecycle.is_live());
+        live.filter(|(id, _)| !terminated.contains(*id)).all(|(_, live)| record.brings(live))
+    }
+
     /// The size the fleet is meant to have, without surge of ours.
     pub(super) fn size(&self) -> u32 {
         self.state.size(&self.look)

@@ -252,6 +252,16 @@ impl Rollout {
         &self.context().wanted
     }
 
+    /// Whether `record` is of a rollout to what is wanted.
+    pub(crate) fn leads_there(&self, record: &Record) -> bool {
+        record.leads_to(self.wanted())
+    }
+
+    /// Whether every instance is what the rollout of `record` leads to, by the last look.
+    pub(crate) fn has_arrived(&self, record: &Record) -> bool {
+        self.context().has_arrived(record)
+    }
+
     /// The clock of the rollout.
     pub fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.context().clock)

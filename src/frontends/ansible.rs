@@ -27,7 +27,7 @@ use crate::host::stdout::print_json_line;
 use crate::model::event::{Event, InstanceRefreshStep, Outcome};
 use crate::providers::Providers;
 use crate::record::command::Command;
-use crate::record::{Ending, Phase};
+use crate::record::{Ending, Phase, Record};
 
 /// Returns the arguments in `file`, if Ansible wrote it.
 pub(crate) fn arguments_in(file: &Path) -> Option<Map<String, Value>> {
@@ -125,9 +125,8 @@ fn has_acted(event: &Event) -> bool {
 /// Returns what [`roll`] would do.
 fn check(rollout: &Rollout) -> Answer {
     let preview = rollout.preview();
-    let record = rollout.record().filter(|record| {
-        record.phase == Phase::Halted(Ending::Paused) && record.to == *rollout.wanted()
-    });
+    let is_paused = |record: &&Record| record.phase == Phase::Halted(Ending::Paused);
+    let record = rollout.record().filter(is_paused).filter(|record| rollout.leads_there(record));
     if let Some(record) = record {
         let msg = return_values::still_paused(&preview, record.reason.as_deref());
         let facts = resource_state::current(&json!({}), rollout);

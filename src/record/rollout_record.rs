@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rolling_provider::{InstanceId, Revision, Target, Timestamp};
+use rolling_provider::{Instance, InstanceId, Revision, Target, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use crate::record::hooks::HookRecord;
@@ -179,6 +179,16 @@ impl Record {
     /// Whether the rollout has ended and waits for no decision.
     pub fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Halted(ending) if ending != Ending::Paused)
+    }
+
+    /// Whether it is a rollout to `wanted`. The one place that answers this.
+    pub(crate) fn leads_to(&self, wanted: &Revision) -> bool {
+        self.to == *wanted
+    }
+
+    /// Whether `instance` is what the rollout leads to, also while it rolls back from that.
+    pub(crate) fn brings(&self, instance: &Instance) -> bool {
+        instance.revision.as_ref() == Some(&self.to)
     }
 
     /// Whether there is another revision to go back to, which the whole fleet has run.

@@ -46,7 +46,7 @@ pub(crate) fn waits_for_operator(
     command: Option<Command>,
 ) -> bool {
     let is_paused =
-        |record: &Record| record.phase == Phase::Halted(Ending::Paused) && record.to == *wanted;
+        |record: &Record| record.phase == Phase::Halted(Ending::Paused) && record.leads_to(wanted);
     command.is_none() && record.is_some_and(is_paused)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::{ProviderError, Revision, TargetGroupId, Timestamp};
+use crate::{Instance, ProviderError, Revision, TargetGroupId, Timestamp};
 
 /// The document's target as found in the cloud. Everything here is read once per rollout; what
 /// changes while it runs is in [`crate::Observation`].
@@ -107,6 +107,12 @@ impl Target {
             warnings: Vec::new(),
             warnings_of_long: Vec::new(),
         }
+    }
+
+    /// Whether `instance` is what is wanted: up to date, so that nothing has to be done about it.
+    /// The one place that answers this.
+    pub fn wants(&self, instance: &Instance) -> bool {
+        instance.revision.as_ref() == Some(&self.revision)
     }
 
     /// Returns `revision` with the fleet's aliases resolved.

@@ -66,12 +66,9 @@ impl Followed {
     /// Returns the exit code of a rollout whose record is gone.
     fn gone(&self, rollout: &Rollout) -> u8 {
         let Some(record) = &self.record else { return 0 };
-        let all = |revision| {
-            rollout.instances().iter().all(|instance| instance.revision.as_ref() == Some(revision))
-        };
         match record.rolls_back {
             true => ROLLED_BACK,
-            false if all(&record.to) => 0,
+            false if rollout.has_arrived(record) => 0,
             // A halt removes the record when nothing of the rollout is left to remember.
             false => ABORTED,
         }

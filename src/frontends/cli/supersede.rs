@@ -52,8 +52,8 @@ pub(super) async fn supersede(
 
 /// Whether a process is at work on a rollout to another revision.
 fn is_in_the_way(rollout: &Rollout) -> bool {
-    let leads_elsewhere = |to| to != rollout.wanted();
-    rollout.lease().is_some() && rollout.record().is_some_and(|record| leads_elsewhere(&record.to))
+    let leads_elsewhere = rollout.record().is_some_and(|record| !rollout.leads_there(record));
+    rollout.lease().is_some() && leads_elsewhere
 }
 
 /// Has the process at work stop at its next safe point. An instance refresh knows no pause, and is

@@ -167,7 +167,7 @@ pub enum Found {
 /// Returns what an engine that wants `wanted`, with its own `command` if any, does with `record`.
 pub fn found(record: &Record, wanted: &Revision, command: Option<Command>) -> Found {
     let resumes = command == Some(Command::Resume);
-    if record.to != *wanted {
+    if !record.leads_to(wanted) {
         return Found::Over;
     }
     match record.phase {

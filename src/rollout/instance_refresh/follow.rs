@@ -70,7 +70,7 @@ pub(crate) fn old<'a>(
             Lifecycle::Standby => spec.standby == SetAside::Ignore,
             _ => instance.protected && spec.protected == SetAside::Ignore,
         };
-        !spared && instance.revision.as_ref() != Some(&target.revision)
+        !spared && !target.wants(instance)
     })
 }
 
@@ -94,7 +94,7 @@ pub(crate) struct Idle {
 pub(crate) fn idle(spec: &RollingDeployment, target: &Target, look: &Observation) -> Option<Idle> {
     let is_left_alone = |instance: &Instance| {
         let spared = instance.protected && spec.protected == SetAside::Ignore;
-        instance.ignored || spared && instance.revision.as_ref() != Some(&target.revision)
+        instance.ignored || spared && !target.wants(instance)
     };
     let is_there = |instance: &&Instance| instance.lifecycle != Lifecycle::Terminating;
     let there = look.instances.values().filter(is_there).count();
@@ -183,8 +183,7 @@ pub(crate) fn unhealthy(target: &Target, look: &Observation) -> Option<String> {
         !instance.healthy || instance.targets.values().any(in_a_group)
     };
     let mut new = look.instances.iter().filter(|(_, instance)| {
-        instance.lifecycle == Lifecycle::InService
-            && instance.revision.as_ref() == Some(&target.revision)
+        instance.lifecycle == Lifecycle::InService && target.wants(instance)
     });
     let (id, instance) = new.find(|(_, instance)| is_called_so(instance))?;
     Some(format!("{id}: {}", trouble(target, instance)))

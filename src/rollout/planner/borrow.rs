@@ -183,7 +183,7 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
             record.reason = Some(reason.clone());
             record.hooks = record.hooks.map(hook::going_back);
         }
-    } else if found.to != target.revision {
+    } else if !found.leads_to(&target.revision) {
         return begin(input, view, Some(found));
     }
     match found.phase {

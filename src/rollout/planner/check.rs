@@ -81,7 +81,7 @@ fn is_not_ours_to_register(input: &Input<'_>, id: &InstanceId, instance: &Instan
     let left_alone = instance.protected
         && spec.protected == SetAside::Ignore
         && spec.replacement.within().is_none()
-        && instance.revision.as_ref() != Some(&target.revision);
+        && !target.wants(instance);
     (taken_out || left_alone) && !rotation.deregistered.contains_key(id) && !by_predecessor
 }
 

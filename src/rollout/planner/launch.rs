@@ -161,8 +161,9 @@ fn source_instances(
 ) -> Vec<(InstanceId, usize)> {
     let mut made: BTreeMap<&InstanceId, usize> = BTreeMap::new();
     for instance in input.look.instances.values() {
-        let is_new = instance.revision.as_ref() == Some(&input.target.revision);
-        if let Some(source_instance) = instance.stands_for.as_ref().filter(|_| is_new) {
+        if let Some(source_instance) =
+            instance.stands_for.as_ref().filter(|_| input.target.wants(instance))
+        {
             *made.entry(source_instance).or_default() += 1;
         }
     }

@@ -212,7 +212,8 @@ fn small_percentage(input: &Input<'_>, n: u32) -> Option<String> {
 /// Says what an apply does with the rollout that it finds.
 fn found_record(input: &Input<'_>, record: &Record) -> String {
     let Input { target, state, .. } = *input;
-    let is_paused = record.phase == Phase::Halted(Ending::Paused) && record.to == target.revision;
+    let is_same = record.leads_to(&target.revision);
+    let is_paused = record.phase == Phase::Halted(Ending::Paused) && is_same;
     if is_paused && !state.direction.resume && state.control.is_none() {
         let why = record.reason.as_deref().unwrap_or("paused");
         return format!(
@@ -224,7 +225,7 @@ fn found_record(input: &Input<'_>, record: &Record) -> String {
     if record.is_over() && record.phase != Phase::Halted(Ending::Interrupted) {
         return format!("rollout {id} to {to} has ended ({status}): apply starts a new rollout");
     }
-    let what = if record.to == target.revision { "continues" } else { "replaces" };
+    let what = if is_same { "continues" } else { "replaces" };
     format!("{what} rollout {id} to {to}, found on the target")
 }
 

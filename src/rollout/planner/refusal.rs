@@ -79,7 +79,7 @@ fn is_half_way(input: &Input<'_>) -> bool {
     let mut live = look.instances.values().filter(|instance| instance.lifecycle.is_live());
     state.direction.rolls_back.is_none()
         && completed.is_some_and(|completed| completed != wanted)
-        && live.any(|instance| instance.revision.as_ref() == Some(wanted))
+        && live.any(|instance| target.wants(instance))
 }
 
 #[cfg(test)]

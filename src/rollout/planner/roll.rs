@@ -82,8 +82,7 @@ fn release(input: &Input<'_>) -> Vec<Step> {
     let Input { spec, target, look, state, .. } = *input;
     let in_hooks = look.instances.iter().filter(|(id, instance)| {
         let goes = state.removed.terminated.contains(*id);
-        let is_new = instance.revision.as_ref() == Some(&target.revision);
-        let ours = !instance.ignored && if goes { true } else { is_new };
+        let ours = !instance.ignored && (goes || target.wants(instance));
         let done = state.rotation.released.contains(&((*id).clone(), goes));
         spec.completes_hooks && instance.in_lifecycle_hook && ours && !done
     });

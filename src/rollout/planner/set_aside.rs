@@ -12,7 +12,7 @@ pub(crate) fn left_alone(input: &Input<'_>) -> Vec<InstanceId> {
     let members = view.members.iter().filter(|member| member.left_alone && !member.is_new);
     let standby = input.look.instances.iter().filter(|(_, instance)| {
         instance.lifecycle == Lifecycle::Standby
-            && instance.revision.as_ref() != Some(&input.target.revision)
+            && !input.target.wants(instance)
             && (instance.ignored || input.spec.standby == SetAside::Ignore)
     });
     members.map(|member| member.id).chain(standby.map(|(id, _)| id)).cloned().collect()
@@ -23,8 +23,7 @@ pub(crate) fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
     let spec = input.spec;
     let protected = view.members.iter().filter(|m| m.instance.protected && !m.is_new).count();
     let standby = input.look.instances.values().filter(|instance| {
-        instance.lifecycle == Lifecycle::Standby
-            && instance.revision.as_ref() != Some(&input.target.revision)
+        instance.lifecycle == Lifecycle::Standby && !input.target.wants(instance)
     });
     let rule = |rule| match rule {
         SetAside::Refresh => "replaced anyway",

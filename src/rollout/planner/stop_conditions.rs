@@ -88,7 +88,7 @@ fn continues(record: &Record, target: &Target) -> bool {
         Phase::Halting(Ending::Interrupted | Ending::Paused)
             | Phase::Halted(Ending::Interrupted | Ending::Paused)
     );
-    record.to == target.revision && half_way
+    record.leads_to(&target.revision) && half_way
 }
 
 /// Returns what follows a failure that comes from `cause`.

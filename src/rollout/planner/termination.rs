@@ -35,7 +35,7 @@ pub(crate) fn terminating<'a>(input: &Input<'a>) -> Vec<&'a InstanceId> {
         input.look.instances.get(id).is_some_and(|instance| {
             instance.lifecycle == Lifecycle::Terminating
                 && !instance.ignored
-                && (instance.revision.as_ref() != Some(&input.target.revision)
+                && (!input.target.wants(instance)
                     || input.state.removed.terminated.contains(id)
                     || input.state.removed.found_terminating.contains(id))
         })

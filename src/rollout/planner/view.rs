@@ -77,7 +77,7 @@ impl<'a> View<'a> {
         for (id, instance) in &look.instances {
             while known.next_if(|(history, _)| *history < id).is_some() {}
             let history = known.next_if(|(history, _)| *history == id).map(|(_, history)| history);
-            let is_new = instance.revision.as_ref() == Some(&target.revision);
+            let is_new = target.wants(instance);
             if state.removed.terminated.contains(id) {
                 continue;
             }

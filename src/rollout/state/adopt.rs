@@ -94,7 +94,7 @@ impl RolloutState {
             }
         };
         InstanceHistory {
-            is_new: instance.revision.as_ref() == Some(&target.revision),
+            is_new: target.wants(instance),
             was_there: found && self.record.is_none(),
             predates: found && self.predates(id, instance, launched),
             was_ill: found && !serves && !is_out(target, instance),
@@ -132,8 +132,7 @@ impl RolloutState {
             if is_left_alone || instance.lifecycle != Lifecycle::InService {
                 continue;
             }
-            let old = instance.revision.as_ref() != Some(&target.revision)
-                || self.failures.failed.contains_key(id);
+            let old = !target.wants(instance) || self.failures.failed.contains_key(id);
             // Where nothing else registers instances, we registered those that are being
             // registered.
             let only_we =

@@ -15,8 +15,7 @@ impl RolloutState {
             .iter()
             .filter(|(id, i)| i.lifecycle.is_live() && !self.removed.terminated.contains(*id));
         let is_old = |(id, instance): &(&InstanceId, &rolling_provider::Instance)| {
-            instance.revision.as_ref() != Some(&target.revision)
-                || self.failures.failed.contains_key(*id)
+            !target.wants(instance) || self.failures.failed.contains_key(*id)
         };
         let old = count(live.clone().filter(is_old));
         let live = count(live);
@@ -39,7 +38,7 @@ impl RolloutState {
         for (id, instance) in &look.instances {
             let Some(source_instance) = &instance.stands_for else { continue };
             if let Some(launch) = self.unmanaged.launched.get_mut(source_instance)
-                && instance.revision.as_ref() == Some(&target.revision)
+                && target.wants(instance)
             {
                 launch.id.get_or_insert_with(|| id.clone());
             }

@@ -79,9 +79,7 @@ fn taken_from<'p>(plan: &'p Plan, groups: &[&TargetGroup]) -> BTreeSet<&'p Insta
 fn leaves_in_any_case(input: &Input<'_>) -> bool {
     let Input { target, look, state, .. } = *input;
     let wanted = look.instances.values().any(|instance| {
-        instance.lifecycle.is_live()
-            && instance.revision.as_ref() == Some(&target.revision)
-            && !instance.targets.is_empty()
+        instance.lifecycle.is_live() && target.wants(instance) && !instance.targets.is_empty()
     });
     state.direction.rolls_back.is_some() || state.direction.halt.is_some() || !wanted
 }

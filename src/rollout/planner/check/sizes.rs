@@ -95,7 +95,7 @@ pub(super) fn check_window(
         let rolls_back = state.direction.rolls_back.is_some();
         let predates = state.history.get(id).is_some_and(|history| history.predates);
         let is_excused = rolls_back && predates && !serves(input, id);
-        let is_new = instance.revision.as_ref() == Some(&target.revision) && !is_excused;
+        let is_new = target.wants(instance) && !is_excused;
         if state.rotation.victims.contains(id) || (is_new && !soaked) {
             busy.insert(id);
         }

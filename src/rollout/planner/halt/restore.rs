@@ -87,9 +87,7 @@ pub(super) fn leaving(
     let surge = if keeps_surge { 0 } else { input.state.surge() as usize };
     // Surge that was not launched yet counts, too, and comes off the size later.
     let surge = surge.saturating_sub(view.missing as usize);
-    let is_given_up = |member: &&Member<'_>| {
-        member.instance.revision.as_ref() == Some(&record.to) && !member.spared
-    };
+    let is_given_up = |member: &&Member<'_>| record.brings(member.instance) && !member.spared;
     let going = view.victims().filter(is_given_up).take(surge);
     let mut leaving: BTreeSet<InstanceId> = going.map(|member| member.id.clone()).collect();
     let given_up =
