@@ -427,7 +427,7 @@ MUTANTS = [
      "OnFailure::Rollback if is_half_way(input) =>",
      "OnFailure::Rollback if is_half_way(input) && input.look.instances.is_empty() =>"),
     (0, "a refusal before anything was done rolls back", "src/rollout/planner/refusal.rs",
-     "        && live.any(|instance| instance.revision.as_ref() == Some(wanted))",
+     "        && live.any(|instance| target.wants(instance))",
      "        && live.any(|instance| instance.revision.is_some())"),
     (0, "a fleet does not scale while it bakes", "src/rollout/planner/roll.rs",
      "        plan.actions.extend(halt::resume_scaling(input, record));\n",

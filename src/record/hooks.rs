@@ -123,6 +123,16 @@ impl Group {
     fn parse(text: &str) -> Group {
         Group(text.to_owned())
     }
+
+    /// Returns the value of a tag that holds only this group.
+    pub(super) fn line(&self) -> String {
+        Line::new().with_some("out", (!self.is_empty()).then_some(&self.0)).done()
+    }
+
+    /// Returns the group that [`Group::line`] has written.
+    pub(super) fn read(fields: &Fields<'_>) -> Group {
+        Group::parse(fields.optional("out").unwrap_or_default())
+    }
 }
 
 /// Returns a name for what a hook is about: its group, and what else its message says.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rolling_provider::{Instance, InstanceId, Revision, Target, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-use crate::record::hooks::HookRecord;
+use crate::record::hooks::{Group, HookRecord};
 
 /// How many obeyed commands a record remembers: reads lag, so the command before the last may show
 /// again.
@@ -65,6 +65,10 @@ pub struct Record {
     pub owned: bool,
     /// Whether all requests have gone to the second target group, where requests are shifted.
     pub promoted: bool,
+    /// The instances that this rollout takes out of rotation, and those that it has yet to put back.
+    /// Written before the first call that takes one out: whoever else is out of rotation was taken
+    /// out by somebody.
+    pub victims: Group,
     /// Which hooks have been run; `None` for a rollout that has had none.
     pub hooks: Option<HookRecord>,
     /// What is borrowed, with the original.
@@ -275,6 +279,7 @@ impl Record {
             acknowledged: ["01234567", "12345678", "23456789", "3456789a"].map(String::from).into(),
             owned: true,
             promoted: true,
+            victims: HookRecord::example().group,
             hooks: Some(HookRecord::example()),
             started: Timestamp(1_800_000_000_000),
             borrowed: Borrowed {

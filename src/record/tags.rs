@@ -5,7 +5,7 @@ use std::time::Duration;
 use rolling_provider::{InstanceId, Tags, Timestamp};
 
 use super::fields::{Fields, Line, decode, encode, tag_safe};
-use super::hooks::HookRecord;
+use super::hooks::{Group, HookRecord};
 use super::record_error::RecordError;
 use super::rollout_record::{Borrowed, BorrowedMax, Phase, ReachedCheckpoint, Record};
 
@@ -13,6 +13,8 @@ use super::rollout_record::{Borrowed, BorrowedMax, Phase, ReachedCheckpoint, Rec
 pub const ROLLOUT: &str = "rolling:rollout";
 /// Tag with the progress of the rollout.
 const PROGRESS: &str = "rolling:progress";
+/// Tag with the instances that the rollout takes out of rotation.
+const VICTIMS: &str = "rolling:victims";
 /// Tag with what is borrowed.
 const BORROWED: &str = "rolling:borrowed";
 /// Tag with the last completed revision.
@@ -31,10 +33,11 @@ pub(crate) const FAILED: &str = "rolling:failed";
 pub(crate) const RETAINED: &str = "rolling:retained";
 
 /// The tags of the record itself.
-const RECORD: [&str; 6] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, HOOKS, REASON];
+const RECORD: [&str; 7] = [ROLLOUT, PROGRESS, VICTIMS, BORROWED, COMPLETED, HOOKS, REASON];
 
 /// Every tag that a rollout may leave on its target.
-pub const KEYS: [&str; 8] = [ROLLOUT, PROGRESS, BORROWED, COMPLETED, HOOKS, REASON, LEASE, CONTROL];
+pub const KEYS: [&str; 9] =
+    [ROLLOUT, PROGRESS, VICTIMS, BORROWED, COMPLETED, HOOKS, REASON, LEASE, CONTROL];
 
 /// Returns the record's tags among `tags`; none without a record.
 pub fn record_in(tags: &Tags) -> Tags {
@@ -83,6 +86,7 @@ impl Record {
         let mut tags = Tags::from([
             (ROLLOUT.into(), rollout.done()),
             (PROGRESS.into(), progress.done()),
+            (VICTIMS.into(), self.victims.line()),
             (BORROWED.into(), borrowed.done()),
             (REASON.into(), tag_safe(self.reason.as_deref().unwrap_or_default())),
         ]);
@@ -108,6 +112,7 @@ impl Record {
             None => Err(RecordError::MissingTag { tag: key, beside: ROLLOUT }),
         };
         let (progress, borrowed) = (other(PROGRESS)?, other(BORROWED)?);
+        let victims = Group::read(&other(VICTIMS)?);
         let phase = progress.text("phase")?;
         let known = Phase::ALL.into_iter().find(|known| known.name() == phase);
         let acknowledged = progress.optional("ack").into_iter().flat_map(|ids| ids.split('+'));
@@ -138,6 +143,7 @@ impl Record {
             pause_changed_at: progress.optional_number("since")?.map(Timestamp),
             acknowledged: acknowledged.map(str::to_owned).collect(),
             promoted: borrowed.optional("promoted").is_some(),
+            victims,
             hooks: match tags.get(HOOKS) {
                 Some(value) => Some(HookRecord::parse(&Fields::parse(HOOKS, value)?)?),
                 None => None,
@@ -210,6 +216,7 @@ mod tests {
             pause_changed_at: None,
             acknowledged: Vec::new(),
             reached: None,
+            victims: Group::default(),
             hooks: None,
             completed: None,
             reason: None,

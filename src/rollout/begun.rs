@@ -17,7 +17,7 @@ pub(crate) fn begin(state: &mut RolloutState, plan: &Plan, now: Timestamp) -> Ve
     }
     events.extend(plan.begins.as_ref().map(|batch| begin_batch(state, batch)));
     state.choose(&plan.chosen);
-    state.release(&plan.released);
+    state.release(&plan.released, now);
     state.hooks.released(&plan.released);
     state.hooks.prepared.extend(plan.prepared.iter().cloned());
     if plan.rests() {

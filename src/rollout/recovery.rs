@@ -71,8 +71,8 @@ impl Known<'_> {
         state.known_completed = self.completed.cloned();
         state.lease = self.lease.cloned();
         state.in_place.within = self.asked.replacement.within();
-        state.ignores_protected =
-            self.asked.protected == SetAside::Ignore && state.in_place.within.is_none();
+        state.spares_protected =
+            self.asked.protected != SetAside::Refresh && state.in_place.within.is_none();
         if state.in_place.within.is_some() {
             // A completed revision from before instances were updated in place is nothing to go
             // back to.

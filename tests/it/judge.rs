@@ -169,7 +169,9 @@ impl Judge {
                 && (drains(i) || !(self.has_served.contains(*id) || serves(i)))
         };
         let known = |(id, _): &(&InstanceId, &Instance)| !self.first.contains(*id);
-        let goes = |(id, i): &(&InstanceId, &Instance)| self.first.contains(*id) && drains(i);
+        let asked = |id: &InstanceId| self.asked.keys().any(|(asked, _)| asked == id);
+        let goes =
+            |(id, i): &(&InstanceId, &Instance)| self.first.contains(*id) && drains(i) && asked(id);
         let count = |look: &Observation| {
             let new = look.instances.iter().filter(known).filter(is_busy).count();
             new + look.instances.iter().filter(goes).filter(|(_, i)| i.lifecycle.is_live()).count()
@@ -260,6 +262,8 @@ fn not_ours(acted: &Acted) -> Vec<Broken> {
         match acted.before.instances.get(&id) {
             None if matches!(action, Action::Terminate { .. } | Action::Tag { .. }) => {}
             None => found.push((25, format!("{action}: {id} is not of this fleet"))),
+            // Somebody protects it since the rollout took it out.
+            Some(i) if i.protected && matches!(action, Action::Register { .. }) => {}
             Some(i) if i.ignored || i.protected => {
                 found.push((25, format!("{action}: {id} is to be left alone")));
             }

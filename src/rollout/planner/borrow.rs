@@ -8,7 +8,9 @@ use super::input::Input;
 use super::{BatchStart, Plan, Step, View, gate, hook, launch, pace, shift};
 use crate::model::spec::Pacing;
 use crate::record::command::Command;
-use crate::record::{Borrowed, BorrowedMax, Ending, FAILED, Phase, Record, routing_fingerprint};
+use crate::record::{
+    Borrowed, BorrowedMax, Ending, FAILED, Group, Phase, Record, routing_fingerprint,
+};
 
 /// Plans what must be in place and is not yet. Returns the record that stands after this plan.
 pub(crate) fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Record {
@@ -263,6 +265,7 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
         acknowledged: Vec::new(),
         owned: false,
         promoted: false,
+        victims: Group::default(),
         hooks: hook::begin(input, previous),
         borrowed: borrowed(input, previous),
         completed: match previous {

@@ -14,7 +14,7 @@ use super::input::Input;
 use super::{Member, Plan, Step, Verdict, View, borrow, hook, in_place, launch, shift};
 use crate::model::event::Outcome;
 use crate::model::wait::{Wait, WaitKind};
-use crate::record::{Borrowed, Ending, HookRecord, Phase, Record};
+use crate::record::{Borrowed, Ending, Group, HookRecord, Phase, Record};
 use crate::rollout::control::Effect;
 use crate::rollout::state::Halt;
 
@@ -248,7 +248,7 @@ fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<
         let shifted = borrowed.shifts.is_some() && shift::stays(halt) && !shift::is_back(input);
         let registers = input.target.processes.registers;
         borrowed.suspended.retain(|process| shifted && registers == Some(process.as_str()));
-        let record = borrow::with_surge(input, record);
+        let record = Record { victims: Group::default(), ..borrow::with_surge(input, record) };
         return vec![Step::record(Record { phase, pause_changed_at, borrowed, ..record })];
     }
     // A fleet that runs only the completed revision is as it was before.
@@ -261,7 +261,9 @@ fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<
     let borrowed = Borrowed::default();
     // Should the rollout be taken up again, its next end has a hook of its own.
     let hooks = record.hooks.clone().map(HookRecord::next);
-    let nothing = Record { surge: 0, surge_before: 0, gives_back: false, ..record.clone() };
+    let victims = Group::default();
+    let nothing =
+        Record { surge: 0, surge_before: 0, gives_back: false, victims, ..record.clone() };
     vec![Step::record(Record { phase, borrowed, hooks, ..nothing })]
 }
 

@@ -8,7 +8,7 @@ use super::input::Input;
 use super::{Member, Plan, Step, View, batch, hook, in_place};
 use crate::model::spec::RollingDeployment;
 use crate::model::wait::{Wait, WaitKind};
-use crate::record::{Phase, RETAINED, Record};
+use crate::record::{Group, Phase, RETAINED, Record};
 
 /// Registers instances of the wanted revision again that were taken out of rotation.
 ///
@@ -39,16 +39,39 @@ pub(crate) fn retire(
     chosen: &BTreeSet<InstanceId>,
     plan: &mut Plan,
 ) {
-    let victims: Vec<&Member<'_>> =
-        view.members.iter().filter(|m| m.is_victim || chosen.contains(m.id)).collect();
+    let victims = view.members.iter().filter(|m| m.is_victim || chosen.contains(m.id));
+    // Somebody protects it since it was chosen: it goes back into rotation.
+    let stays = |m: &&Member<'_>| m.is_victim && m.instance.protected && m.spared;
+    let may_stay = input.state.direction.halt.is_none() && !input.is_in_place();
+    let (staying, victims): (Vec<&Member<'_>>, Vec<&Member<'_>>) =
+        victims.partition(|member| may_stay && stays(member));
+    plan.released.extend(staying.into_iter().map(|member| member.id.clone()));
     let victims = hook::prepared(input, view, victims, chosen, plan);
     if victims.is_empty() {
         return;
     }
     let direct = goes_directly(input, view, &victims);
+    note(input, &victims, plan);
     deregister(input, &victims, &direct, plan);
     let gone = remove_drained(input, view, &victims, &direct, plan);
     wait_for_drains(input, &victims, &gone, plan);
+}
+
+/// Writes into the record who is taken out of rotation, before that is done.
+///
+/// An engine that takes over thus puts back only those, and takes nobody for its victim whom
+/// somebody else took out.
+fn note(input: &Input<'_>, victims: &[&Member<'_>], plan: &mut Plan) {
+    let Some(record) = plan.record(input) else { return };
+    let rotation = &input.state.rotation;
+    let by_predecessor = rotation.deregistered_by_predecessor.iter().map(|(id, _)| id);
+    let out = rotation.deregistered.keys().chain(&rotation.victims).chain(by_predecessor);
+    let group = Group::of(out.chain(victims.iter().map(|member| member.id)));
+    let is_named = |member: &&Member<'_>| record.victims.has(member.id) != Some(false);
+    let may_be_named = record.victims.is_large() && !group.is_large();
+    if !victims.iter().all(is_named) || may_be_named {
+        plan.actions.push(Step::record(Record { victims: group, ..record.clone() }));
+    }
 }
 
 /// Returns the victims to terminate without a replacement and without deregistering them first.

@@ -43,22 +43,7 @@ impl RolloutState {
             .filter(|(_, history)| history.is_new)
             .map(|(id, _)| id.clone())
             .collect();
-        let is_good = |id: &InstanceId| good.contains(id);
-        self.rotation.victims.retain(|id| !is_good(id));
-        for (id, groups) in &self.rotation.deregistered {
-            if is_good(id) {
-                self.rotation
-                    .deregistered_by_predecessor
-                    .extend(groups.keys().map(|group| (id.clone(), group.clone())));
-                let out = groups.values().max().copied();
-                self.rotation.put_back.extend(out.map(|out| (id.clone(), out)));
-                // We took it out of rotation, so it could not serve.
-                if let Some(history) = history.get_mut(id) {
-                    (history.since, history.lost_at) = (now, Some(now));
-                }
-            }
-        }
-        self.rotation.deregistered.retain(|id, _| !is_good(id));
+        self.release(&good, now);
     }
 
     pub(super) fn first_sight(
@@ -93,10 +78,14 @@ impl RolloutState {
                 }
             }
         };
+        let was_there = self.was_there(instance, launched);
+        let was_out = self.was_deregistered(id)
+            || self.was_deregistered_by_predecessor(id)
+            || (self.record.is_some() && registers(instance));
         InstanceHistory {
             is_new: target.wants(instance),
-            was_there: found && self.record.is_none(),
-            predates: found && self.predates(id, instance, launched),
+            was_there: found && was_there,
+            predates: found && was_there && !was_out,
             was_ill: found && !serves && !is_out(target, instance),
             revision: instance.revision.clone(),
             launched_here: !found,
@@ -105,31 +94,26 @@ impl RolloutState {
         }
     }
 
-    /// Whether an instance that is found was there before the rollout, and no engine of the rollout
-    /// took it out.
-    fn predates(&self, id: &InstanceId, instance: &Instance, launched: Timestamp) -> bool {
-        let Some(record) = self.record.as_ref().filter(|record| !record.is_over()) else {
-            return true;
-        };
-        // When it was launched says nothing of its updates.
-        let replaces = self.in_place.within.is_none();
-        let is_out = self.was_deregistered(id)
-            || self.was_deregistered_by_predecessor(id)
-            || registers(instance);
-        replaces && launched < record.started && !is_out
+    /// Whether an instance that is found was there before the rollout.
+    fn was_there(&self, instance: &Instance, launched: Timestamp) -> bool {
+        let record = self.record.as_ref().filter(|record| !record.is_over());
+        record.is_none_or(|record| {
+            // The clock of the cloud may be behind ours. When an instance was launched says nothing
+            // of its updates.
+            let is_other = instance.revision.as_ref() != Some(&record.to);
+            launched < record.started && is_other && self.in_place.within.is_none()
+        })
     }
 
-    /// Adopts the victims of a rollout found in progress: the engine before this one took out the
-    /// instances that are out of rotation. Old ones stay victims, new ones were deregistered to
+    /// Adopts the victims of a rollout found in progress: the record names those that the engine
+    /// before this one took out of rotation. Old ones stay victims, new ones were deregistered to
     /// remove surge.
     pub(super) fn adopt_victims(&mut self, target: &Target, look: &Observation) {
-        if self.record.is_none() {
+        let Some(victims) = self.record.as_ref().map(|record| record.victims.clone()) else {
             return;
-        }
+        };
         for (id, instance) in &look.instances {
-            // Whoever is left alone was not taken out by us.
-            let is_left_alone = instance.ignored || (instance.protected && self.ignores_protected);
-            if is_left_alone || instance.lifecycle != Lifecycle::InService {
+            if instance.ignored || instance.lifecycle != Lifecycle::InService {
                 continue;
             }
             let old = !target.wants(instance) || self.failures.failed.contains_key(id);
@@ -139,6 +123,11 @@ impl RolloutState {
                 look.is_unmanaged() || self.in_place.within.is_some() || target.second.is_some();
             if (old || only_we) && registers(instance) {
                 self.rotation.returned.insert(id.clone(), look.at);
+            }
+            // Of too many to be named, those that are protected were not chosen.
+            let is_spared = instance.protected && self.spares_protected;
+            if !victims.has(id).unwrap_or(!is_spared) && (old || target.second.is_none()) {
+                continue;
             }
             if target.second.is_some() {
                 self.adopt_shifted(target, look, id, instance, old);

@@ -12,7 +12,7 @@ use super::missing::Fate;
 use super::{LOOKS_LAG, RolloutState};
 use crate::model::spec::Health;
 use crate::record::command::Control;
-use crate::record::{ROLLOUT, Record};
+use crate::record::{Phase, ROLLOUT, Record};
 use crate::rollout::serving::trouble;
 
 impl RolloutState {
@@ -53,8 +53,8 @@ impl RolloutState {
             // Otherwise the next record would forget the commands that this one acknowledges.
             self.unanswered.record.take().into_iter().for_each(|record| self.recorded(record));
         }
-        if let Some(record) = &self.record {
-            // The call may have got no answer.
+        // The call may have got no answer. (A pause resumes some of what it had suspended.)
+        if let Some(record) = self.record.as_ref().filter(|record| record.phase == Phase::Rolling) {
             let ours = &record.borrowed.suspended;
             self.suspended |= !ours.is_empty() && ours.is_subset(&look.suspended);
         }

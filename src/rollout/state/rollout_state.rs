@@ -56,8 +56,8 @@ pub struct RolloutState {
     pub(crate) unmanaged: Unmanaged,
     /// What is known of updates in place.
     pub(crate) in_place: InPlace,
-    /// Whether protected instances are left alone, so that this rollout never takes one out.
-    pub(crate) ignores_protected: bool,
+    /// Whether this rollout takes out no instance that is protected from scale-in.
+    pub(crate) spares_protected: bool,
     /// Since when the rollout waits for what it waits for.
     pub(crate) waits: Waits,
     /// The answers of the gates.
@@ -198,10 +198,23 @@ impl RolloutState {
         self.rotation.victims.extend(victims.iter().cloned());
     }
 
-    /// Drops victims that are not to go after all, as far as they are still in rotation.
-    pub(crate) fn release(&mut self, victims: &BTreeSet<InstanceId>) {
-        let deregistered = &self.rotation.deregistered;
-        self.rotation.victims.retain(|id| !victims.contains(id) || deregistered.contains_key(id));
+    /// Drops victims that are not to go after all: those out of rotation go back into it.
+    pub(crate) fn release(&mut self, victims: &BTreeSet<InstanceId>, now: Timestamp) {
+        self.rotation.victims.retain(|id| !victims.contains(id));
+        for (id, groups) in &self.rotation.deregistered {
+            if !victims.contains(id) {
+                continue;
+            }
+            let groups_of = |group: &TargetGroupId| (id.clone(), group.clone());
+            self.rotation.deregistered_by_predecessor.extend(groups.keys().map(groups_of));
+            let out = groups.values().max().copied();
+            self.rotation.put_back.extend(out.map(|out| (id.clone(), out)));
+            // We took it out of rotation, so it could not serve.
+            if let Some(history) = self.history.get_mut(id) {
+                (history.since, history.lost_at) = (now, Some(now));
+            }
+        }
+        self.rotation.deregistered.retain(|id, _| !victims.contains(id));
     }
 
     pub(super) fn note_deregistered(

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
 use rolling::model::event::Outcome;
 use rolling::model::spec::{
     BatchSize, Bound, Checkpoint, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
@@ -10,7 +11,7 @@ use rolling::model::spec::{
 use rolling_provider::{Action, InstanceId, TargetState};
 use rolling_simulator::{Behaviour, FleetConfig, Intervention, Simulator};
 
-use super::properties::{Case, block_on, look, run, run_killed, suspended};
+use super::properties::{Case, block_on, good, look, run, run_killed, settings, suspended};
 use crate::test_fleets::Dies;
 use crate::world::{Run, bad, fleet, roll, seconds, simulate, spec, traffic_steps};
 
@@ -80,37 +81,82 @@ fn whoever_is_left_alone_or_taken_out_by_somebody_is_not_put_back() {
     }
 }
 
+/// Somebody takes the last two of six instances out, and protects them.
+fn taken_out(config: FleetConfig, at: u64, rule: SetAside, policy: Policy) -> Case {
+    let both =
+        [Intervention::Deregister as fn(InstanceId) -> _, |id| Intervention::Protect(id, true)];
+    let events = OUT.iter().flat_map(|id| both.map(|act| (seconds(at), act(InstanceId::new(*id)))));
+    let mut config = FleetConfig { instances: 6, events: events.collect(), ..config };
+    let suspend_processes = suspended(&mut config, policy);
+    let (on_failure, protected) = (OnFailure::Rollback, rule);
+    let spec = spec(policy);
+    let spec = RollingDeployment { suspend_processes, on_failure, protected, ..spec };
+    Case { config, spec, lag: seconds(0) }
+}
+
+const OUT: [&str; 2] = ["i-0005", "i-0006"];
+
 #[test]
-fn killed_at_each_mutation_no_engine_registers_whoever_is_left_alone() {
+fn killed_at_each_mutation_no_engine_takes_those_for_its_own_whom_somebody_took_out() {
     let within = |surge, unavailable| Policy::RollingWithin {
         surge: Bound::Count(surge),
         unavailable: Bound::Count(unavailable),
     };
     let policies = [within(1, 2), within(2, 3), Policy::Rolling(BatchSize::Fixed(3))];
-    for (policy, config) in
-        policies.into_iter().flat_map(|it| [(it, fleet()), (it, bad(Behaviour::Unhealthy))])
-    {
-        let out = ["i-0001", "i-0002"].map(InstanceId::from);
-        let both =
-            [Intervention::Deregister as fn(InstanceId) -> _, |id| Intervention::Protect(id, true)];
-        let events = out.iter().flat_map(|id| both.map(|act| (seconds(0), act(id.clone()))));
-        let mut config = FleetConfig { instances: 6, events: events.collect(), ..config };
-        let suspend_processes = suspended(&mut config, policy);
-        let (on_failure, protected) = (OnFailure::Rollback, SetAside::Ignore);
-        let spec = spec(policy);
-        let spec = RollingDeployment { suspend_processes, on_failure, protected, ..spec };
-        let case = Case { config, spec, lag: seconds(0) };
+    let configs = || [fleet(), bad(Behaviour::Unhealthy)];
+    let cases = policies.into_iter().flat_map(|policy| {
+        [(0, SetAside::Ignore), (20, SetAside::Ignore), (20, SetAside::Wait)]
+            .into_iter()
+            .flat_map(move |(at, rule)| configs().map(|config| taken_out(config, at, rule, policy)))
+    });
+    for case in cases {
         let reference = run(&case);
         let mutations = u32::try_from(reference.run.actions().len()).expect("few");
         for at in 1..=mutations {
             let (outcome, simulator, broken) = run_killed(&case, &reference, at, Dies::After);
-            let what = format!("{policy:?}, killed after {at}");
+            let (policy, rule) = (case.spec.policy, case.spec.protected);
+            let what = format!("{policy:?}, {rule:?}, killed after {at}");
             assert_eq!(outcome, reference.run.report.outcome, "{what}");
             assert_eq!(broken, Vec::<String>::new(), "{what}");
             let look = look(&simulator);
-            let mut targets = out.iter().flat_map(|id| look.instances[id].targets.values());
+            let out = OUT.iter().map(|id| &look.instances[&InstanceId::new(*id)]);
+            let mut targets = out.flat_map(|instance| instance.targets.values());
             assert!(targets.all(|health| health.state == TargetState::Draining), "{what}");
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(settings())]
+
+    /// Whenever somebody takes an instance out, and whenever an engine dies: no other engine registers
+    /// it, and where it is protected it stays.
+    #[test]
+    fn whoever_takes_an_instance_out_an_engine_that_takes_over_knows_that_it_was_not_us(
+        case in good(), when in 1..150u64, who in 0..11usize, protects in any::<bool>(),
+        at in 1u32..40, fails in any::<bool>(),
+        rule in prop_oneof![Just(SetAside::Ignore), Just(SetAside::Wait)],
+    ) {
+        let mut case: Case = case;
+        // Unmanaged instances are of the fleet because they are registered.
+        case.config.unmanaged = false;
+        case.lag = seconds(0);
+        case.spec.suspend_processes = suspended(&mut case.config, case.spec.policy);
+        case.spec.protected = rule;
+        case.spec.on_failure = OnFailure::Rollback;
+        if fails {
+            case.config.bad_revisions.insert("v2".into(), Behaviour::Unhealthy);
+        }
+        let who = InstanceId::new(format!("i-{:04}", 1 + who % case.config.instances as usize));
+        if protects {
+            case.config.events.push((seconds(when), Intervention::Protect(who.clone(), true)));
+        }
+        case.config.events.push((seconds(when), Intervention::Deregister(who.clone())));
+        let ran = run(&case);
+        prop_assert_eq!(ran.witness.broken(25), Vec::<String>::new());
+        let (_, _, broken) = run_killed(&case, &ran, at, Dies::After);
+        let broken: Vec<&String> = broken.iter().filter(|it| it.starts_with("25:")).collect();
+        prop_assert_eq!(broken, Vec::<&String>::new());
     }
 }
 

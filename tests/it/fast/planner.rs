@@ -89,6 +89,7 @@ pub fn record() -> Record {
         last_retained: None,
         checkpoints_passed: 0,
         reached: None,
+        victims: Default::default(),
         hooks: None,
         paused: seconds(0),
         pause_changed_at: None,

@@ -5,18 +5,19 @@ mod steps;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use rolling::engine::Stop;
+use rolling::engine::{Caller, ControlOutcome, Rollout, Stop};
 use rolling::model::event::{Event, Outcome};
 use rolling::model::spec::{Gates, OnFailure, Policy, RollingDeployment};
 use rolling::model::wait::WaitKind;
 use rolling::record::command::Command;
-use rolling_provider::{Action, Fleet as _, Lifecycle, TargetState};
+use rolling_provider::{Action, Fleet, Lifecycle, TargetState};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
+use tokio::sync::watch;
 
 use crate::fast::crash::leave_command;
 use crate::test_fleets::{SECOND, Witness};
 use crate::world::{
-    Run, bad, fleet, group, roll, roll_until, seconds, simulate, simulate_and_stop, spec,
+    Run, bad, caller, fleet, group, roll, roll_until, seconds, simulate, simulate_and_stop, spec,
 };
 
 const SPLITTING: Policy = Policy::TrafficSplitting;
@@ -261,6 +262,26 @@ async fn a_pause_before_requests_are_shifted_has_the_group_register_what_it_laun
     let look = simulator.observe().await.expect("a look");
     assert_eq!(look.shifted, Some([100].into()));
     assert_eq!(look.suspended, ["AddToLoadBalancer".to_owned()].into());
+}
+
+#[tokio::test]
+async fn what_a_pause_has_resumed_is_suspended_again_once_the_rollout_goes_on() {
+    for policy in [SPLITTING, moving()] {
+        let (run, simulator) = meanwhile(policy, None, (200, Command::Pause)).await;
+        assert_eq!(run.report.outcome, Outcome::Paused, "{policy:?}: {:?}", run.report);
+        let caller = Caller { rollout_id: "resumed".into(), ..caller() };
+        let fleet: Arc<dyn Fleet> = simulator.clone();
+        let rollout = Rollout::prepare(fleet, deploy(policy), &caller).await.expect("a rollout");
+        let (_keep, stop) = watch::channel(Stop::No);
+        let mut done = Vec::new();
+        let resumed = rollout.command(Command::Resume, stop, &mut |event| done.push(event)).await;
+        assert!(matches!(resumed, Ok(ControlOutcome::RanHere(_))), "{policy:?}: {resumed:?}");
+        let suspends = done.iter().find_map(|event| match &event.event {
+            Event::Acted { action: Action::SuspendProcesses { processes } } => Some(processes),
+            _ => None,
+        });
+        assert_eq!(suspends, Some(&["AZRebalance".to_owned()].into()), "{policy:?}");
+    }
 }
 
 /// Something registers new instances in the first target group as soon as they run: a group that

@@ -247,6 +247,7 @@ pub fn record(id: &str, to: &Revision, generation: u64) -> Record {
         last_retained: None,
         checkpoints_passed: 0,
         reached: None,
+        victims: Default::default(),
         hooks: None,
         paused: Duration::ZERO,
         pause_changed_at: None,
