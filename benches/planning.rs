@@ -112,6 +112,7 @@ fn record(n: u32, target: &Target) -> Record {
         last_retained: None,
         checkpoints_passed: 0,
         reached: None,
+        victims: Default::default(),
         hooks: None,
         paused: Duration::ZERO,
         pause_changed_at: None,
