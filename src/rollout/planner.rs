@@ -23,6 +23,7 @@ mod paper;
 mod preflight;
 mod preview;
 mod refusal;
+mod restart;
 mod retire;
 mod roll;
 mod run_by;

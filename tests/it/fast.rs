@@ -29,7 +29,7 @@ pub mod plugin;
 mod printed;
 pub mod properties;
 mod protocol;
-
+mod restart;
 mod rollback_after;
 mod rollout;
 mod scenarios;

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::choices::DurationText;
+use super::times::DurationText;
 
 /// A way of rolling that some attributes mean nothing to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +111,10 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         "an instance refresh replaces instances", LEAVE_OUT),
     refused("/replacement", SIMULATED, Values::Any,
         "simulated instances are not updated in place", REMOVE),
+    refused("/restart", INSTANCE_REFRESH, Values::Any,
+        "an instance refresh replaces no instance that matches the template already", LEAVE_OUT),
+    refused("/restart", Way::InPlace, Values::Any,
+        "an instance that is updated in place is not launched anew", REMOVE),
     refused("/max_surge", Way::InPlace, Values::Any,
         "surge has to be launched, but `replacement` updates instances in place",
         "remove it, and set max_unavailable"),

@@ -10,7 +10,7 @@ use super::deadlines::{self, SET_ASIDE_FOR, UNLAUNCHED_AFTER};
 use super::input::Input;
 use super::{
     BatchStart, Plan, Step, Verdict, View, batch, borrow, gate, halt, hook, in_place, launch, pace,
-    retire, shift, stop_conditions, termination,
+    restart, retire, shift, stop_conditions, termination,
 };
 use crate::model::event::Outcome;
 use crate::model::spec::{Expiry, Pacing, RollingDeployment, SetAside};
@@ -27,6 +27,11 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
         .or_else(|| stop_conditions::check_failure(input, view))
     {
         plan.verdict = verdict;
+        return plan;
+    }
+    if let Some(wait) = restart::wait_for_clocks(input) {
+        plan.wake_at(Some(wait.deadline), input.now);
+        plan.wait(wait);
         return plan;
     }
     if input.state.standing(input.target).is_none() && gate::is_closed(input, view) {

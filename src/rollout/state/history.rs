@@ -51,7 +51,7 @@ pub(super) enum Out {
 }
 
 impl InstanceHistory {
-    /// Notes whether it is in rotation.
+    /// Notes whether it is as wanted and in rotation.
     pub(super) fn see_rotation(
         &mut self,
         target: &Target,
@@ -60,6 +60,10 @@ impl InstanceHistory {
         serves: bool,
         now: Timestamp,
     ) {
+        if target.restart.is_some() {
+            // Its launch time may have been read only now.
+            self.is_new = target.wants(instance);
+        }
         let out = is_out(target, instance);
         let drains = instance.targets.values().any(|health| health.state == TargetState::Draining);
         self.listed |= !out || drains;

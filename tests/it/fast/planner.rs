@@ -74,6 +74,7 @@ pub fn record() -> Record {
         id: "test".into(),
         generation: 1,
         to: "v2".into(),
+        restart: None,
         started: NOW,
         phase: Phase::Rolling,
         rolls_back: false,

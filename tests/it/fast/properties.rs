@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use crate::test_fleets::{Dies, Flaky, Mortal, SECOND, Stale, Witness, count_serving};
 use crate::world::{Run, caller, roll, roll_until, seconds};
 
-pub use self::generated::{Case, any_case, behaviours, good, suspended};
+pub use self::generated::{Case, an_hour_ago, any_case, behaviours, good, suspended};
 
 /// A case that has been run.
 pub struct Ran {

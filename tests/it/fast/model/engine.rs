@@ -232,6 +232,7 @@ pub fn record(id: &str, to: &Revision, generation: u64) -> Record {
         id: id.into(),
         generation,
         to: to.clone(),
+        restart: None,
         started: at(0),
         phase: Phase::Rolling,
         rolls_back: false,
