@@ -98,6 +98,7 @@ fn record(n: u32, target: &Target) -> Record {
         generation: 1,
         to: target.revision.clone(),
         restart: None,
+        zone: None,
         started: NOW,
         phase: Phase::Rolling,
         rolls_back: false,

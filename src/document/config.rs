@@ -18,7 +18,7 @@ mod times;
 pub(crate) use self::aws::{AwsProviderConfig, SecretText};
 pub(crate) use self::choices::{
     BatchSizeType, BoundConfig, CheckpointDefaultName, EngineName, LifecycleHooksName,
-    OnFailureName, PacingName, PolicyName, ProcessName, SetAsideName,
+    OnFailureName, PacingName, PolicyName, ProcessName, SetAsideName, ZonesName,
 };
 pub(crate) use self::hooks::{HookConfig, HookFailureName, HooksConfig};
 pub(crate) use self::simulated::{
@@ -72,6 +72,9 @@ pub struct RollingDeploymentConfig {
     /// Default 0. A percentage that rounds down to 0 is 1 where nothing is launched beside the
     /// fleet. 0 for this and for `max_surge` is refused: nothing could ever be replaced.
     pub(crate) max_unavailable: Option<BoundConfig>,
+    /// `spread`: each batch is spread over the zones of the fleet. `one_by_one`: all instances of one
+    /// zone are replaced before the next zone begins, in the order of their names. Default `spread`.
+    pub(crate) zones: Option<ZonesName>,
     /// `batch`: a batch ends before the next begins. `continuous`: each free place is filled at
     /// once; for the rolling policies. Default `batch`.
     pub(crate) pacing: Option<PacingName>,

@@ -12,7 +12,7 @@ use super::config::{
     SetAsideName, TimeText, UNSUPPORTED, Unsupported, Way,
 };
 use super::diagnostic::Diagnostic;
-use super::policy::{checkpoints, pacing, policy};
+use super::policy::{checkpoints, pacing, policy, zones};
 use super::schema_check::{check, normalise};
 use super::targets::check_target;
 use crate::document::config::seconds_or;
@@ -61,6 +61,7 @@ pub fn deployment(
         policy,
         replacement,
         restart: config.restart.as_ref().map(TimeText::get),
+        zones: zones(&config),
         pacing: pacing(&config),
         pause_between_batches: span(&config.pause_between_batches, default.pause_between_batches),
         checkpoints,

@@ -57,6 +57,8 @@ pub struct Record {
     pub checkpoints_passed: u32,
     /// The checkpoint ahead, once it is reached, where that has a time to expire.
     pub reached: Option<ReachedCheckpoint>,
+    /// The zone that is being rolled, where zones are rolled one after the other.
+    pub zone: Option<String>,
     /// How long the rollout has been paused in total.
     pub paused: Duration,
     /// Since when the rollout is paused; while it is not, when it was last resumed.
@@ -297,6 +299,7 @@ impl Record {
             last_retained: Some("i-0123456789abcdef0".into()),
             checkpoints_passed: 10,
             reached: Some(ReachedCheckpoint { index: 10, at: Timestamp(1_800_000_000_000) }),
+            zone: Some("us-west-2-lax-1a".into()),
             paused: Duration::from_secs(1_000_000),
             pause_changed_at: Some(Timestamp(1_800_000_000_000)),
             acknowledged: ["01234567", "12345678", "23456789", "3456789a"].map(String::from).into(),

@@ -55,6 +55,7 @@ impl Record {
             .with("to", &self.to)
             .with("started", self.started.0)
             .with_some("restart", self.restart.map(|it| it.before.0))
+            .with_some("zone", self.zone.as_ref())
             .with_some("since", self.restart.map(|it| it.since.0))
             .with_some("reached", self.reached.map(|it| it.at.0))
             .with_some("checkpoint", self.reached.map(|it| it.index));
@@ -119,6 +120,7 @@ impl Record {
             generation: rollout.number("gen")?,
             to: rollout.text("to")?.into(),
             restart: restart(&rollout)?,
+            zone: rollout.optional("zone").map(str::to_owned),
             started: Timestamp(rollout.number("started")?),
             phase: known.ok_or_else(|| progress.invalid("phase", phase))?,
             rolls_back: progress.optional("back").is_some(),
@@ -219,6 +221,7 @@ mod tests {
             acknowledged: Vec::new(),
             reached: None,
             restart: None,
+            zone: None,
             hooks: None,
             completed: None,
             reason: None,

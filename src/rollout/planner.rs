@@ -33,6 +33,7 @@ mod stop_conditions;
 mod termination;
 mod tick;
 mod view;
+mod zones;
 
 pub(crate) use answer::{Ask, BatchStart, Step};
 pub use answer::{Plan, Verdict};

@@ -19,7 +19,7 @@ pub mod plugin;
 pub mod policy;
 pub mod promises;
 pub mod refusals;
-mod restart;
+mod replaced;
 pub mod scale;
 pub mod sizes;
 pub mod traffic;

@@ -193,6 +193,26 @@ impl JsonSchema for PacingName {
     }
 }
 
+/// How a rollout goes through the zones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ZonesName {
+    /// All at a time.
+    Spread,
+    /// One after the other.
+    OneByOne,
+}
+
+impl JsonSchema for ZonesName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ZonesName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": ["spread", "one_by_one"] })
+    }
+}
+
 /// What to do about instances that are set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -245,6 +245,7 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
         generation: previous.map_or(0, |record| record.generation) + 1,
         to: target.revision.clone(),
         restart: target.restart,
+        zone: None,
         started: state.started,
         phase: Phase::Rolling,
         rolls_back: false,

@@ -1,8 +1,13 @@
 //! Which zone is next, where zones are rolled one after the other.
 
-use super::Member;
+use std::collections::BTreeSet;
+
+use rolling_provider::InstanceId;
+
 use super::input::Input;
+use super::{Member, Step};
 use crate::model::spec::Zones;
+use crate::record::Record;
 
 /// Where instances may be taken out now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,9 +68,28 @@ pub(super) fn begun<'a>(input: &Input<'a>) -> Option<&'a str> {
     input.state.record.as_ref()?.zone.as_deref()
 }
 
+/// Writes into the record which zone is rolled from now on, so that an engine that takes over
+/// finishes it.
+pub(super) fn begin(within: Within<'_>, record: Option<&Record>) -> Option<Step> {
+    let (zone, record) = (within.begins()?, record?);
+    let is_new = record.zone.as_deref() != Some(zone);
+    is_new.then(|| Step::record(Record { zone: Some(zone.to_owned()), ..record.clone() }))
+}
+
+/// Keeps of instances that are chosen to go those of the first zone, where zones come one after the
+/// other.
+pub(super) fn keep_first(input: &Input<'_>, chosen: &mut BTreeSet<InstanceId>) {
+    if input.spec.zones == Zones::Spread {
+        return;
+    }
+    let zone = |id: &InstanceId| input.look.instances.get(id).map(|it| it.zone.as_str());
+    let first = chosen.iter().map(zone).min().flatten();
+    chosen.retain(|id| zone(id) == first);
+}
+
 #[cfg(test)]
 mod tests {
-    use rolling_provider::{Instance, InstanceId};
+    use rolling_provider::Instance;
 
     use super::*;
 

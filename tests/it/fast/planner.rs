@@ -75,6 +75,7 @@ pub fn record() -> Record {
         generation: 1,
         to: "v2".into(),
         restart: None,
+        zone: None,
         started: NOW,
         phase: Phase::Rolling,
         rolls_back: false,

@@ -233,6 +233,7 @@ pub fn record(id: &str, to: &Revision, generation: u64) -> Record {
         generation,
         to: to.clone(),
         restart: None,
+        zone: None,
         started: at(0),
         phase: Phase::Rolling,
         rolls_back: false,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use rolling::model::spec::{
-    BatchSize, Bound, Health, OnFailure, Pacing, Policy, RollingDeployment,
+    BatchSize, Bound, Health, OnFailure, Pacing, Policy, RollingDeployment, Zones,
 };
 use rolling_provider::Timestamp;
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig};
@@ -89,13 +89,19 @@ fn good_fleet() -> impl Strategy<Value = FleetConfig> {
         )
 }
 
+/// One zone after the other, where a policy can do that.
+pub fn zones(policy: Policy, pacing: Pacing) -> Zones {
+    let at_once = policy.shifts() || [Policy::AllAtOnce, Policy::Immutable].contains(&policy);
+    if at_once || pacing == Pacing::Continuous { Zones::Spread } else { Zones::OneByOne }
+}
+
 /// An hour before the simulator's time begins: its instances are a day old then.
 pub fn an_hour_ago() -> Timestamp {
     Timestamp(EPOCH.0 - 3_600_000)
 }
 
-/// A case in which nothing fails. Whether it restarts what runs the revision is drawn from the
-/// fleet's seed, which changes no other draw.
+/// A case in which nothing fails. What is drawn from the fleet's seed changes no other draw: whether
+/// it restarts what runs the revision, and whether zones come one by one.
 pub fn good() -> impl Strategy<Value = Case> {
     let steps = prop::collection::btree_map(1..=99u32, 0..=60u64, 1..=3);
     (good_fleet(), policies(), 0..=15u64, 1..=10u64, steps).prop_map(
@@ -105,6 +111,10 @@ pub fn good() -> impl Strategy<Value = Case> {
                 traffic_steps: traffic_steps(&steps.into_iter().collect::<Vec<_>>()),
                 pacing,
                 restart: (config.seed % 4 == 1).then(an_hour_ago),
+                zones: match config.seed / 4 % 3 {
+                    1 => zones(policy, pacing),
+                    _ => Zones::Spread,
+                },
                 health: Health {
                     min_healthy_time: seconds(soak),
                     healthy_timeout: seconds(900),

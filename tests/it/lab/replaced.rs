@@ -1,4 +1,5 @@
-//! Restarts on LocalStack: by the launch times that EC2 reports.
+//! Which instances are replaced, and where first: restarts, by the launch times that EC2 reports, and
+//! zones, one after the other. On LocalStack.
 
 use std::collections::BTreeSet;
 use std::time::UNIX_EPOCH;
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::emulator::{Account, account};
 use crate::lab::localstack::{
-    assert_as_before, assert_drained_before_terminated, least_serving, report, resource, times,
+    assert_as_before, assert_drained_before_terminated, ids, least_serving, report, resource, times,
 };
 
 fn live(account: &Account) -> BTreeSet<String> {
@@ -55,4 +56,22 @@ fn a_restart_with_a_warm_pool_is_refused() {
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stdout.contains("/rolling_deployment/web/restart"), "{ran:?}");
     assert!(ran.stdout.contains("has a warm pool"), "{ran:?}");
+}
+
+#[test]
+fn one_zone_is_finished_before_the_next_begins() {
+    let Some(account) = account() else { return };
+    let template = account.fleet(json!({ "name": "web", "size": 9, "max": 9 }), times());
+    let before = account.get("groups/web");
+    let zone = |id: &String| before["instances"][id]["zone"].as_str().expect("a zone").to_owned();
+    let mut one_by_one = resource(&template, "2");
+    one_by_one["zones"] = json!("one_by_one");
+    let ran = account.run("apply", &one_by_one);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_as_before(&account, &before, 9, &format!("{template}:2"));
+    let timeline = account.timeline();
+    let zones: Vec<String> = ids(&timeline, "draining").iter().map(zone).collect();
+    assert_eq!(zones.len(), 9, "{zones:?}");
+    assert!(zones.is_sorted() && zones.first() != zones.last(), "{zones:?}");
+    assert!(least_serving(&before, &timeline) >= 7);
 }
