@@ -97,6 +97,8 @@ fn record(n: u32, target: &Target) -> Record {
         id: "bench".into(),
         generation: 1,
         to: target.revision.clone(),
+        restart: None,
+        zone: None,
         started: NOW,
         phase: Phase::Rolling,
         rolls_back: false,

@@ -2,6 +2,7 @@
 
 pub mod event;
 pub(crate) mod limits;
+pub(crate) mod moment;
 pub mod preview;
 pub(crate) mod printable;
 pub mod spec;

@@ -13,12 +13,12 @@ mod simulated;
 mod support;
 pub(crate) mod target;
 mod target_kind;
+mod times;
 
 pub(crate) use self::aws::{AwsProviderConfig, SecretText};
 pub(crate) use self::choices::{
-    BatchSizeType, BoundConfig, CheckpointDefaultName, DurationText, EngineName,
-    LifecycleHooksName, OnFailureName, PacingName, PolicyName, ProcessName, SetAsideName,
-    seconds_or,
+    BatchSizeType, BoundConfig, CheckpointDefaultName, EngineName, LifecycleHooksName,
+    OnFailureName, PacingName, PolicyName, ProcessName, SetAsideName, ZonesName,
 };
 pub(crate) use self::hooks::{HookConfig, HookFailureName, HooksConfig};
 pub(crate) use self::simulated::{
@@ -27,6 +27,7 @@ pub(crate) use self::simulated::{
 pub use self::support::{UNSUPPORTED, Unsupported, Values, Way};
 pub(crate) use self::target::{AutoScalingGroupConfig, TargetGroupConfig};
 pub(crate) use self::target_kind::{TARGET_KINDS, TargetKind};
+pub(crate) use self::times::{DurationText, TimeText, seconds_or};
 
 /// Rolls a fleet of instances to a new revision, batch by batch.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -57,6 +58,12 @@ pub struct RollingDeploymentConfig {
     /// place launch nothing, so `launch_template` must not be given, and the policy must be
     /// `all_at_once` or `rolling` without surge.
     pub(crate) replacement: Option<ReplacementConfig>,
+    /// Replaces every instance that was launched before this time, also where it runs the revision
+    /// already: the template is the same, and what an instance fetches when it boots is not. A time
+    /// such as `2026-07-01T12:00:00Z`, which must not lie ahead. Instances launched since are left
+    /// as they are, so the same time replaces nothing more. Default: an instance that runs the
+    /// revision stays.
+    pub(crate) restart: Option<TimeText>,
     /// How many instances may live beyond the fleet's size: a number, or a percentage such as
     /// `"25%"`, rounded up. For the policy `rolling`, instead of a batch size. Default 0.
     pub(crate) max_surge: Option<BoundConfig>,
@@ -65,6 +72,9 @@ pub struct RollingDeploymentConfig {
     /// Default 0. A percentage that rounds down to 0 is 1 where nothing is launched beside the
     /// fleet. 0 for this and for `max_surge` is refused: nothing could ever be replaced.
     pub(crate) max_unavailable: Option<BoundConfig>,
+    /// `spread`: each batch is spread over the zones of the fleet. `one_by_one`: all instances of one
+    /// zone are replaced before the next zone begins, in the order of their names. Default `spread`.
+    pub(crate) zones: Option<ZonesName>,
     /// `batch`: a batch ends before the next begins. `continuous`: each free place is filled at
     /// once; for the rolling policies. Default `batch`.
     pub(crate) pacing: Option<PacingName>,

@@ -9,10 +9,10 @@ use serde_json::Value;
 use super::config::{
     CommandGateConfig, DurationText, EngineName, HealthConfig, HttpGateConfig, LifecycleHooksName,
     OnFailureName, ProcessName, ProviderConfig, RollingDeploymentConfig, RunCommandConfig,
-    SetAsideName, UNSUPPORTED, Unsupported, Way,
+    SetAsideName, TimeText, UNSUPPORTED, Unsupported, Way,
 };
 use super::diagnostic::Diagnostic;
-use super::policy::{checkpoints, pacing, policy};
+use super::policy::{checkpoints, pacing, policy, zones};
 use super::schema_check::{check, normalise};
 use super::targets::check_target;
 use crate::document::config::seconds_or;
@@ -60,6 +60,8 @@ pub fn deployment(
         },
         policy,
         replacement,
+        restart: config.restart.as_ref().map(TimeText::get),
+        zones: zones(&config),
         pacing: pacing(&config),
         pause_between_batches: span(&config.pause_between_batches, default.pause_between_batches),
         checkpoints,
@@ -73,12 +75,7 @@ pub fn deployment(
         protected: set_aside(config.scale_in_protected_instances, default.protected),
         standby: set_aside(config.standby_instances, default.standby),
         health,
-        on_failure: match config.on_failure {
-            None => default.on_failure,
-            Some(OnFailureName::Rollback) => OnFailure::Rollback,
-            Some(OnFailureName::Pause) => OnFailure::Pause,
-            Some(OnFailureName::Stop) => OnFailure::Stop,
-        },
+        on_failure: config.on_failure.map_or(default.on_failure, on_failure),
         progress_deadline: config.progress_deadline.as_ref().map(DurationText::get),
         poll_interval,
         suspend_processes: processes(&config),
@@ -204,6 +201,14 @@ fn gates(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagno
         alarms: given.alarms.unwrap_or_default().into_iter().collect(),
         probes,
         bake_time: seconds_or(&given.bake_time, 0),
+    }
+}
+
+fn on_failure(name: OnFailureName) -> OnFailure {
+    match name {
+        OnFailureName::Rollback => OnFailure::Rollback,
+        OnFailureName::Pause => OnFailure::Pause,
+        OnFailureName::Stop => OnFailure::Stop,
     }
 }
 

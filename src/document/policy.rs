@@ -2,12 +2,12 @@
 
 use super::config::{
     BatchSizeType, BoundConfig, CheckpointConfig, CheckpointDefaultName, DurationText, PacingName,
-    PolicyName, RollingDeploymentConfig,
+    PolicyName, RollingDeploymentConfig, ZonesName,
 };
 use super::diagnostic::Diagnostic;
 use super::schema_check::missing;
 use crate::document::config::seconds_or;
-use crate::model::spec::{BatchSize, Bound, Checkpoint, Expiry, Pacing, Policy};
+use crate::model::spec::{BatchSize, Bound, Checkpoint, Expiry, Pacing, Policy, Zones};
 
 pub(super) fn policy(
     config: &RollingDeploymentConfig,
@@ -129,6 +129,13 @@ pub(super) fn pacing(config: &RollingDeploymentConfig) -> Pacing {
     match config.pacing {
         Some(PacingName::Continuous) => Pacing::Continuous,
         Some(PacingName::Batch) | None => Pacing::Batch,
+    }
+}
+
+pub(super) fn zones(config: &RollingDeploymentConfig) -> Zones {
+    match config.zones {
+        Some(ZonesName::OneByOne) => Zones::OneByOne,
+        Some(ZonesName::Spread) | None => Zones::Spread,
     }
 }
 

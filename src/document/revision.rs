@@ -9,7 +9,7 @@ use super::places::launch_template;
 use super::read::Resource;
 
 /// Returns the deployment as a rollback to `revision`: to that revision, and without soak, pauses,
-/// checkpoints and gates. `revision` is written as `status` shows it, or is the number of a version
+/// checkpoints, gates and a restart. `revision` is written as `status` shows it, or is the number of a version
 /// of the launch template that the document names.
 ///
 /// # Errors
@@ -48,6 +48,10 @@ pub(crate) fn rolled_back_to(
     } else {
         let message = "--to needs a deployment with a launch template; this one has none";
         return refuse(message.into(), "write the revision into the document, and apply it");
+    }
+    // What ran before is good whenever it was launched.
+    if let Some(config) = config.as_object_mut() {
+        config.remove("restart");
     }
     let (config, mut spec) = deployment(&config, &resource.pointer)?;
     spec.skip_waits();

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
-use super::config::DurationText;
+use super::config::{DurationText, TimeText};
 use super::diagnostic::{Diagnostic, step};
 
 /// The keyword for values that are never shown.
@@ -143,6 +143,10 @@ impl<'a> Checker<'a> {
                 false => format!("{text:?} is not a time span"),
             };
             self.error(pointer, message, remedy);
+        }
+        if schema["format"] == "date-time" && TimeText::parse(text).is_none() {
+            let remedy = Some("write for instance 2026-07-01T12:00:00Z".to_owned());
+            self.error(pointer, format!("{text:?} is not a moment as RFC 3339 writes it"), remedy);
         }
         if schema["minLength"].as_u64().is_some_and(|least| (text.len() as u64) < least) {
             self.error(pointer, "must not be empty".into(), None);

@@ -37,10 +37,11 @@ impl RollingExecutor {
             }
             return Ok(ControlOutcome::NoOp(answer));
         }
+        let wanted = self.context.goal();
         loop {
             let context = &mut self.context;
             let (observer, look) = (&mut context.observer, &mut context.look);
-            let waited = sender.wait_for_acknowledgement(&context.wanted, observer, look, session);
+            let waited = sender.wait_for_acknowledgement(wanted.clone(), observer, look, session);
             match waited.await? {
                 WaitResult::Answered(outcome) => return Ok(outcome),
                 WaitResult::NobodyAtWork => {}
@@ -79,7 +80,7 @@ impl RollingExecutor {
     async fn take_over(&mut self, sender: &CommandSender) -> Result<(), ProviderError> {
         let record = Record::from_tags(&self.context.look.record).ok().flatten();
         if let Some(record) = record {
-            self.context.wanted = record.to;
+            (self.context.wanted, self.context.restart) = (record.to, record.restart);
         }
         self.command = Some(sender.control().clone());
         self.restore_from_last_look()

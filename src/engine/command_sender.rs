@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolling_provider::{Action, Clock, Fleet, Observation, ProviderError, Revision, Tags};
+use rolling_provider::{Action, Clock, Fleet, Goal, Observation, ProviderError, Tags};
 
 use super::caller::Caller;
 use super::control_outcome::ControlOutcome;
@@ -83,18 +83,18 @@ impl CommandSender {
     /// The error of the cloud.
     pub(super) async fn wait_for_acknowledgement(
         &mut self,
-        wanted: &Revision,
+        wanted: Goal,
         observer: &mut Observer,
         look: &mut Observation,
         session: &mut Session<'_>,
     ) -> Result<WaitResult, ProviderError> {
-        let mut to = wanted.clone();
+        let mut to = wanted;
         if !is_fresh(look.at, self.clock.now()) {
             self.look(observer, look).await?;
         }
         loop {
             let record = Record::from_tags(&look.record).ok().flatten();
-            to = record.as_ref().map_or(to, |record| record.to.clone());
+            to = record.as_ref().map_or(to, |record| record.goal());
             let (me, is_gone) = (&self.caller.owner, self.caller.is_gone);
             let next = self.waiting.judge(&look.record, me, is_gone, self.clock.now());
             let by = self.waiting.owner().unwrap_or_default().to_owned();
@@ -170,9 +170,9 @@ impl CommandSender {
     }
 
     /// Returns the answer where the rollout to `to` ended before the command was acknowledged.
-    fn ended_meanwhile(&self, to: &Revision, look: &Observation) -> Answer {
-        let live = look.instances.values().filter(|i| i.lifecycle.is_live());
-        let arrived = live.map(|i| i.revision.as_ref()).all(|it| it == Some(to));
+    fn ended_meanwhile(&self, to: &Goal, look: &Observation) -> Answer {
+        let mut live = look.instances.values().filter(|i| i.lifecycle.is_live());
+        let arrived = live.all(|instance| to.is_met_by(instance));
         let waiting = &self.waiting;
         control::ended(self.control().command, waiting.owner(), waiting.has_begun(), arrived)
     }

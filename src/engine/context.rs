@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rolling_provider::{
-    Activity, Alarm, Clock, Fleet, InstanceId, Observation, ProviderError, Revision, Target,
-    Timestamp,
+    Activity, Alarm, Clock, Fleet, Goal, InstanceId, Observation, ProviderError, Restart, Revision,
+    Target, Timestamp,
 };
 
 use super::caller::Caller;
@@ -30,6 +30,8 @@ pub(super) struct RolloutContext {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) caller: Caller,
     pub(super) wanted: Revision,
+    /// Which instances are to be replaced although they run it.
+    pub(super) restart: Option<Restart>,
     /// What applies now; while a rollout goes back, other than the document says.
     pub(super) spec: RollingDeployment,
     pub(super) target: Target,
@@ -63,6 +65,7 @@ impl RolloutContext {
             observer: Observer::new(Arc::clone(&fleet), Arc::clone(&clock), caller.jitter, looked),
             caller: caller.clone(),
             wanted: target.revision.clone(),
+            restart: spec.restart.map(Restart::before),
             state: RolloutState::new(caller.rollout_id.as_str(), look.at),
             alarms,
             look,
@@ -137,6 +140,29 @@ impl RolloutContext {
     pub(super) fn ended_owner(&self) -> Option<String> {
         let lease = Lease::from_tags(&self.look.record);
         lease.map(|lease| lease.owner).filter(|owner| (self.caller.is_gone)(owner))
+    }
+
+    /// Returns what every instance is to be.
+    pub(super) fn goal(&self) -> Goal {
+        Goal { revision: self.wanted.clone(), restart: self.restart }
+    }
+
+    /// Returns the live instances that are to be replaced.
+    pub(super) fn to_replace(&self) -> BTreeSet<InstanceId> {
+        let view = planner::View::new(&self.input(self.look.at));
+        view.old().map(|member| member.id.clone()).collect()
+    }
+
+    /// Returns how many instances run the wanted revision and are to be replaced all the same.
+    pub(super) fn to_restart(&self) -> u32 {
+        let terminated = &self.state.removed.terminated;
+        let live = self.look.instances.iter().filter(|(_, instance)| instance.lifecycle.is_live());
+        let old = live.filter(|(id, instance)| {
+            let runs = instance.revision.as_ref() == Some(&self.wanted);
+            !terminated.contains(*id) && runs && !self.target.wants(instance)
+        });
+        // Only a restart makes a difference.
+        u32::try_from(old.filter(|_| self.target.restart.is_some()).count()).unwrap_or(u32::MAX)
     }
 
     /// Whether every instance is what the rollout of `record` leads to, by the last look.

@@ -59,6 +59,7 @@ impl RolloutContext {
             size: self.size(),
             instances: self.instances(),
             left_alone: self.left_alone(),
+            to_restart: self.to_restart(),
             borrowed: Vec::new(),
             overtaken: false,
             elapsed_ms: u64::try_from(self.clock.now().since(started).as_millis())

@@ -92,10 +92,11 @@ impl RollingExecutor {
     /// When the record cannot be read.
     pub(super) fn restore_from_record(&mut self, look: Observation) -> Result<(), RecordError> {
         let context = &mut self.context;
+        let wanted = context.goal();
         let known = Known {
             asked: &self.asked,
             target: &context.target,
-            wanted: &context.wanted,
+            wanted: &wanted,
             rollout_id: &context.caller.rollout_id,
             completed: context.caller.completed.as_ref(),
             lease: self.lease.first(),
@@ -196,8 +197,8 @@ impl RolloutExecutor for RollingExecutor {
     async fn may_begin(&self) -> Result<(), ProviderError> {
         let (input, command) = (self.input(self.context.look.at), self.own_command());
         conditions::refuse(&input, command)?;
-        let wanted = &self.context.wanted;
-        if let Some(begins) = conditions::asks_whether_it_may(&input, wanted, command) {
+        let wanted = self.context.goal();
+        if let Some(begins) = conditions::asks_whether_it_may(&input, &wanted, command) {
             self.context.may_roll(begins).await?;
         }
         conditions::refuse_shifted_requests(&input)
@@ -208,7 +209,8 @@ impl RolloutExecutor for RollingExecutor {
         let back = self.context.record().filter(|_| is_back);
         let back = back.and_then(|record| record.completed.clone());
         // The preview of a rollback shows where it leads, not where it comes from.
-        let target = back.map(|revision| Target { revision, ..self.context.target.clone() });
+        let target =
+            back.map(|revision| Target { revision, restart: None, ..self.context.target.clone() });
         let input = self.input(self.context.look.at);
         let target = target.as_ref().unwrap_or(input.target);
         let mut preview = planner::preview(&Input { target, ..input });
@@ -253,7 +255,7 @@ impl RolloutExecutor for RollingExecutor {
 
     fn waits_for_operator(&self) -> bool {
         let context = &self.context;
-        conditions::waits_for_operator(context.record(), &context.wanted, self.own_command())
+        conditions::waits_for_operator(context.record(), &context.goal(), self.own_command())
     }
 
     fn under_way(&self) -> Option<UnderWay> {

@@ -1,10 +1,12 @@
 //! A deployment that was looked up in the cloud. What carries it out is chosen here, and nowhere
 //! else.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rolling_provider::{
     Clock, ErrorKind, Fleet, InstanceId, InstanceRefresh, ProviderError, Revision, Target,
+    Timestamp,
 };
 use tokio::sync::watch;
 
@@ -254,12 +256,28 @@ impl Rollout {
 
     /// Whether `record` is of a rollout to what is wanted.
     pub(crate) fn leads_there(&self, record: &Record) -> bool {
-        record.leads_to(self.wanted())
+        record.leads_to(&self.context().goal())
     }
 
     /// Whether every instance is what the rollout of `record` leads to, by the last look.
     pub(crate) fn has_arrived(&self, record: &Record) -> bool {
         self.context().has_arrived(record)
+    }
+
+    /// The time before which instances were launched that are replaced although they run the wanted
+    /// revision.
+    pub(crate) fn restart(&self) -> Option<Timestamp> {
+        self.context().restart.map(|restart| restart.before)
+    }
+
+    /// Returns the live instances that are to be replaced.
+    pub(crate) fn to_replace(&self) -> BTreeSet<InstanceId> {
+        self.context().to_replace()
+    }
+
+    /// Returns how many instances run the wanted revision and were launched before that.
+    pub(crate) fn to_restart(&self) -> u32 {
+        self.context().to_restart()
     }
 
     /// The clock of the rollout.

@@ -140,7 +140,7 @@ fn check(rollout: &Rollout) -> Answer {
         facts: resource_state::planned(&json!({}), rollout),
         diff: Some((
             return_values::shown(&instances),
-            return_values::shown_after(&preview, &instances),
+            return_values::shown_after(&preview, &instances, &rollout.to_replace()),
         )),
         warnings: preview.warnings,
     }

@@ -242,6 +242,10 @@ pub struct Report {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     pub left_alone: Vec<InstanceId>,
+    /// How many instances run the wanted revision and have still to be replaced, by a restart.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(default)]
+    pub to_restart: u32,
     /// What is not restored yet, as phrases; empty when everything is. For an overtaken rollout:
     /// as of the last look.
     pub borrowed: Vec<String>,
@@ -331,4 +335,10 @@ impl Outcome {
             Outcome::Locked => "locked",
         }
     }
+}
+
+/// Whether there is none, for serde.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+pub(crate) fn is_zero(count: &u32) -> bool {
+    *count == 0
 }

@@ -20,6 +20,10 @@ pub struct Preview {
     pub from: Option<Revision>,
     /// The revision that the fleet is to run.
     pub to: Revision,
+    /// The time before which instances were launched that are replaced although they run that
+    /// revision, as RFC 3339 writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart: Option<String>,
     /// The target groups that instances are registered in, with their names.
     pub target_groups: BTreeMap<TargetGroupId, String>,
     /// Size of the fleet.

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub use rolling_provider::SetAside;
+use rolling_provider::Timestamp;
 
 pub use self::gates::{Gates, Probe, Secret};
 pub use self::hooks::{Hook, HookCall, HookPoint, Hooks, OnHookFailure};
@@ -23,6 +24,11 @@ pub struct RollingDeployment {
     pub policy: Policy,
     /// How an instance comes to run the revision.
     pub replacement: Replacement,
+    /// Before which time instances must have been launched to be replaced although they run the
+    /// revision.
+    pub restart: Option<Timestamp>,
+    /// Whether all zones are rolled together, or one after the other.
+    pub zones: Zones,
     /// When a free place in the window is used again.
     pub pacing: Pacing,
     /// How long to wait after a batch before the next one begins.
@@ -99,6 +105,15 @@ impl Replacement {
     }
 }
 
+/// How a rollout goes through the zones of a fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zones {
+    /// Each batch is spread over them.
+    Spread,
+    /// All instances of one are replaced before the next one begins.
+    OneByOne,
+}
+
 /// When a free place in the window is used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pacing {
@@ -143,6 +158,8 @@ impl Default for RollingDeployment {
             engine: Executor::Rolling,
             policy: Policy::Rolling(BatchSize::Fixed(1)),
             replacement: Replacement::Launch,
+            restart: None,
+            zones: Zones::Spread,
             pacing: Pacing::Batch,
             pause_between_batches: Duration::ZERO,
             checkpoints: Vec::new(),

@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rolling_provider::{Instance, InstanceId, Revision, Target, Timestamp};
+use rolling_provider::{Goal, Instance, InstanceId, Restart, Revision, Target, Timestamp};
 use sha2::{Digest as _, Sha256};
 
+use crate::model::moment::moment;
 use crate::record::hooks::{Group, HookRecord};
 
 /// How many obeyed commands a record remembers: reads lag, so the command before the last may show
@@ -22,6 +23,8 @@ pub struct Record {
     pub generation: u64,
     /// The revision that is rolled out, also while the rollout rolls back from it.
     pub to: Revision,
+    /// Which instances it replaces although they run that revision.
+    pub restart: Option<Restart>,
     /// When the rollout began.
     pub started: Timestamp,
     /// The phase of the rollout.
@@ -54,6 +57,8 @@ pub struct Record {
     pub checkpoints_passed: u32,
     /// The checkpoint ahead, once it is reached, where that has a time to expire.
     pub reached: Option<ReachedCheckpoint>,
+    /// The zone that is being rolled, where zones are rolled one after the other.
+    pub zone: Option<String>,
     /// How long the rollout has been paused in total.
     pub paused: Duration,
     /// Since when the rollout is paused; while it is not, when it was last resumed.
@@ -185,14 +190,34 @@ impl Record {
         matches!(self.phase, Phase::Halted(ending) if ending != Ending::Paused)
     }
 
-    /// Whether it is a rollout to `wanted`. The one place that answers this.
-    pub(crate) fn leads_to(&self, wanted: &Revision) -> bool {
-        self.to == *wanted
+    /// Returns where the rollout leads, also while it rolls back from that.
+    pub(crate) fn goal(&self) -> Goal {
+        Goal { revision: self.to.clone(), restart: self.restart }
+    }
+
+    /// Returns where the rollout leads, for people: `v2`, or `v2 (restart of what was launched before
+    /// 2026-07-01T12:00:00Z)`.
+    pub(crate) fn goal_shown(&self) -> String {
+        match self.restart.map(|restart| moment(restart.before)) {
+            Some(before) => format!("{} (restart of what was launched before {before})", self.to),
+            None => self.to.to_string(),
+        }
+    }
+
+    /// Whether it is a rollout to `wanted`.
+    pub(crate) fn leads_to(&self, wanted: &Goal) -> bool {
+        self.goal().is(wanted)
     }
 
     /// Whether `instance` is what the rollout leads to, also while it rolls back from that.
     pub(crate) fn brings(&self, instance: &Instance) -> bool {
-        instance.revision.as_ref() == Some(&self.to)
+        self.goal().is_met_by(instance)
+    }
+
+    /// Whether it only restarts what the fleet has run before: there is no other revision to go back
+    /// to.
+    pub(crate) fn only_restarts(&self) -> bool {
+        self.restart.is_some() && self.completed.as_ref() == Some(&self.to)
     }
 
     /// Whether there is another revision to go back to, which the whole fleet has run.
@@ -264,6 +289,10 @@ impl Record {
             rolls_back: true,
             fault: true,
             to: "lt-0123456789abcdef0:1234".into(),
+            restart: Some(Restart {
+                before: Timestamp(1_800_000_000_000),
+                since: Timestamp(1_799_999_999_000),
+            }),
             size: 100_000,
             surge: 100_000,
             surge_before: 90_000,
@@ -274,6 +303,7 @@ impl Record {
             last_retained: Some("i-0123456789abcdef0".into()),
             checkpoints_passed: 10,
             reached: Some(ReachedCheckpoint { index: 10, at: Timestamp(1_800_000_000_000) }),
+            zone: Some("us-west-2-lax-1a".into()),
             paused: Duration::from_secs(1_000_000),
             pause_changed_at: Some(Timestamp(1_800_000_000_000)),
             acknowledged: ["01234567", "12345678", "23456789", "3456789a"].map(String::from).into(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rolling_provider::{InstanceId, Tags, Timestamp};
+use rolling_provider::{InstanceId, Restart, Tags, Timestamp};
 
 use super::fields::{Fields, Line, decode, encode, tag_safe};
 use super::hooks::{Group, HookRecord};
@@ -57,6 +57,9 @@ impl Record {
             .with("gen", self.generation)
             .with("to", &self.to)
             .with("started", self.started.0)
+            .with_some("restart", self.restart.map(|it| it.before.0))
+            .with_some("zone", self.zone.as_ref())
+            .with_some("since", self.restart.map(|it| it.since.0))
             .with_some("reached", self.reached.map(|it| it.at.0))
             .with_some("checkpoint", self.reached.map(|it| it.index));
         let progress = Line::new()
@@ -121,6 +124,8 @@ impl Record {
             id: rollout.text("id")?.to_owned(),
             generation: rollout.number("gen")?,
             to: rollout.text("to")?.into(),
+            restart: restart(&rollout)?,
+            zone: rollout.optional("zone").map(str::to_owned),
             started: Timestamp(rollout.number("started")?),
             phase: known.ok_or_else(|| progress.invalid("phase", phase))?,
             rolls_back: progress.optional("back").is_some(),
@@ -159,6 +164,11 @@ impl std::fmt::Display for BorrowedMax {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}/{}", self.found, self.before, self.ours)
     }
+}
+
+fn restart(rollout: &Fields<'_>) -> Result<Option<Restart>, RecordError> {
+    let Some(before) = rollout.optional_number("restart")?.map(Timestamp) else { return Ok(None) };
+    Ok(Some(Restart { before, since: Timestamp(rollout.number("since")?) }))
 }
 
 impl ReachedCheckpoint {
@@ -217,6 +227,8 @@ mod tests {
             acknowledged: Vec::new(),
             reached: None,
             victims: Group::default(),
+            restart: None,
+            zone: None,
             hooks: None,
             completed: None,
             reason: None,

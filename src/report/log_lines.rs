@@ -36,9 +36,8 @@ impl LogLines {
                 self.target_groups.clone_from(&preview.target_groups);
                 let expected = text::span(Duration::from_secs(preview.expected_seconds));
                 let mut lines = vec![format!(
-                    "rolling {} to {}: {}, about {expected}",
-                    preview.target,
-                    preview.to,
+                    "{}: {}, about {expected}",
+                    text::begins(preview, false),
                     text::pace(preview)
                 )];
                 lines.extend(preview.warnings.iter().map(|message| format!("warning: {message}")));

@@ -24,11 +24,7 @@ pub(crate) use self::status::{at_work, counted, fleet, span};
 pub fn plan(name: &str, preview: &Preview) -> String {
     let mut lines = Vec::new();
     if preview.changes {
-        let from = preview.from.as_ref().map_or("an unknown revision", |from| from.as_str());
-        lines.push(format!(
-            "{name}: roll {} {} from {from} to {}",
-            preview.kind, preview.target, preview.to
-        ));
+        lines.extend(heading(name, preview));
         lines.push(format!("  policy     {}, {} instances", preview.policy, preview.size));
         let pace = if preview.continuous { "pace" } else { "batches" };
         if preview.instance_refresh.is_empty() {
@@ -82,6 +78,25 @@ pub fn plan(name: &str, preview: &Preview) -> String {
     printable::join(&lines)
 }
 
+/// Says what is rolled, from where to where.
+fn heading(name: &str, preview: &Preview) -> Vec<String> {
+    let from = preview.from.as_ref().map_or("an unknown revision", |from| from.as_str());
+    let what = match same_again(preview) {
+        Some(what) => format!("restart {} {} on {what}", preview.kind, preview.target),
+        None => {
+            format!("roll {} {} from {from} to {}", preview.kind, preview.target, preview.to)
+        }
+    };
+    let mut lines = vec![format!("{name}: {what}")];
+    if let (Some(before), None) = (&preview.restart, same_again(preview)) {
+        lines.push(format!(
+            "  restart    of what was launched before {before}, on {} too",
+            preview.to
+        ));
+    }
+    lines
+}
+
 /// Describes the pace of a rollout: `batches of 3, 3, 1`.
 pub(crate) fn pace(preview: &Preview) -> String {
     if let Some(percentages) = preview.instance_refresh.first() {
@@ -97,10 +112,29 @@ pub(crate) fn intent(preview: &Preview) -> String {
     let pace = pace(preview);
     let time = span(Duration::from_secs(preview.expected_seconds));
     let Preview { target, to, policy, floor, ceiling, .. } = preview;
+    let what = same_again(preview).unwrap_or_else(|| format!("from {from} to {to}"));
     format!(
-        "{target} from {from} to {to} ({policy}): {pace}, at least {floor} serve, at most \
+        "{target} {what} ({policy}): {pace}, at least {floor} serve, at most \
          {ceiling} live, about {time}"
     )
+}
+
+/// Describes what a rollout begins: `rolling web to v2`, or `restarting web on v2`.
+pub(crate) fn begins(preview: &Preview, with_kind: bool) -> String {
+    let Preview { kind, target, to, .. } = preview;
+    let fleet = if with_kind { format!("{kind} {target}") } else { target.clone() };
+    match same_again(preview) {
+        Some(what) => format!("restarting {fleet} on {what}"),
+        None => format!("rolling {fleet} to {to}"),
+    }
+}
+
+/// Describes a rollout that only restarts what the fleet runs: `v2, what was launched before
+/// 2026-07-01T12:00:00Z`.
+fn same_again(preview: &Preview) -> Option<String> {
+    let before = preview.restart.as_ref()?;
+    let is_same = preview.from.as_ref() == Some(&preview.to);
+    is_same.then(|| format!("{}, what was launched before {before}", preview.to))
 }
 
 /// Returns the one line for a fleet that needs no rollout.
@@ -125,8 +159,9 @@ pub(crate) fn untouched(preview: &Preview) -> Option<String> {
     }
     let (ids, to) = (few(&preview.left_alone), &preview.to);
     let (are, run) = if left == 1 { ("is", "does") } else { ("are", "do") };
+    let restart = if preview.restart.is_some() { ", or not since the restart" } else { "" };
     Some(format!(
-        "{left} {are} left alone ({ids}) and {run} not run {to}; no other instance has to be \
+        "{left} {are} left alone ({ids}) and {run} not run {to}{restart}; no other instance has to be \
          replaced"
     ))
 }

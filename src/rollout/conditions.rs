@@ -1,8 +1,9 @@
 //! What keeps a rollout from beginning or going on, by the document and a look.
 
-use rolling_provider::{ProviderError, Revision};
+use rolling_provider::{Goal, ProviderError};
 
 use super::planner::{Input, impossible, is_converged};
+use crate::model::moment::moment;
 use crate::model::spec::Window;
 use crate::record::command::Command;
 use crate::record::{Ending, Phase, Record, routing_fingerprint};
@@ -20,6 +21,9 @@ pub(crate) fn refuse(input: &Input<'_>, command: Option<Command>) -> Result<(), 
     }
     refuse_changed_routing(input)?;
     refuse_surge(input)?;
+    if command.is_none() {
+        refuse_restart(input)?;
+    }
     if command.is_none() { refuse_impossible(input) } else { Ok(()) }
 }
 
@@ -27,7 +31,7 @@ pub(crate) fn refuse(input: &Input<'_>, command: Option<Command>) -> Result<(), 
 /// will be done.
 pub(crate) fn asks_whether_it_may(
     input: &Input<'_>,
-    wanted: &Revision,
+    wanted: &Goal,
     command: Option<Command>,
 ) -> Option<bool> {
     let record = input.state.record.as_ref();
@@ -42,7 +46,7 @@ pub(crate) fn asks_whether_it_may(
 /// Whether the rollout of `record` is paused, so that another run without a command changes nothing.
 pub(crate) fn waits_for_operator(
     record: Option<&Record>,
-    wanted: &Revision,
+    wanted: &Goal,
     command: Option<Command>,
 ) -> bool {
     let is_paused =
@@ -61,6 +65,28 @@ fn refuse_surge(input: &Input<'_>) -> Result<(), ProviderError> {
     let message = format!("the policy {policy} launches instances beside the fleet, and {why}");
     let error = ProviderError::invalid("check the policy", "policy", message);
     Err(error.with_remedy("use rolling with a batch size, or all_at_once"))
+}
+
+/// Refuses a restart of instances that are yet to be launched, which would never end, and one where
+/// launch times do not say when an instance was made.
+fn refuse_restart(input: &Input<'_>) -> Result<(), ProviderError> {
+    let Input { spec, look, .. } = *input;
+    let Some(before) = spec.restart else { return Ok(()) };
+    let refused = |message: String| ProviderError::invalid("check the restart", "restart", message);
+    if before > look.at {
+        let (time, now) = (moment(before), moment(look.at));
+        let message = format!(
+            "{time} lies ahead, it is {now}: what the rollout launches would be replaced again"
+        );
+        return Err(refused(message).with_remedy("give a time that has passed"));
+    }
+    if look.reserve.is_empty() {
+        return Ok(());
+    }
+    let message = "the group has a warm pool: an instance of it that was made before counts as \
+                   launched when it leaves the pool";
+    let remedy = "delete the warm pool first, or roll to a new version of the template";
+    Err(refused(message.into()).with_remedy(remedy))
 }
 
 /// Refuses to begin what can never begin or end. A rollout that has begun goes on as far as it can:
@@ -209,10 +235,11 @@ mod tests {
 
     #[test]
     fn the_cloud_is_asked_unless_nothing_will_be_done() {
-        let wanted = Revision::from("lt-1:2");
+        let wanted = Goal::of("lt-1:2".into());
         let paused = Record {
             phase: Phase::Halted(Ending::Paused),
-            to: wanted.clone(),
+            to: wanted.revision.clone(),
+            restart: None,
             ..Record::example()
         };
         let under_way = Record { phase: Phase::Rolling, ..paused.clone() };

@@ -23,6 +23,7 @@ mod paper;
 mod preflight;
 mod preview;
 mod refusal;
+mod restart;
 mod retire;
 mod roll;
 mod run_by;
@@ -32,6 +33,7 @@ mod stop_conditions;
 mod termination;
 mod tick;
 mod view;
+mod zones;
 
 pub(crate) use answer::{Ask, BatchStart, Step};
 pub use answer::{Plan, Verdict};

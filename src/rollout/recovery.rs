@@ -1,6 +1,6 @@
 //! What an engine begins with: everything it knows is in the record and in the fleet.
 
-use rolling_provider::{Observation, Revision, Target};
+use rolling_provider::{Goal, Observation, Restart, Revision, Target, Timestamp};
 
 use super::control::{self, Found};
 use super::state::{Halt, RolloutState, members};
@@ -16,8 +16,8 @@ pub(crate) struct Known<'a> {
     pub(crate) asked: &'a RollingDeployment,
     /// The target as the adapter resolved it.
     pub(crate) target: &'a Target,
-    /// The revision that the document wants.
-    pub(crate) wanted: &'a Revision,
+    /// What the document wants.
+    pub(crate) wanted: &'a Goal,
     /// The name of the rollout, if one begins.
     pub(crate) rollout_id: &'a str,
     /// The last revision that the whole fleet ran, if a front-end that stores state knows it.
@@ -50,7 +50,8 @@ impl Known<'_> {
         let record = Record::from_tags(&look.record)?;
         let look = members(look, record.as_ref());
         let (mut spec, mut target) = (self.asked.clone(), self.target.clone());
-        target.revision = self.wanted.clone();
+        target.revision = self.wanted.revision.clone();
+        target.restart = self.restart(record.as_ref(), &look);
         let mut state = self.begin(&look);
         let look = state.in_place(look);
         let look = state.without_departed(look);
@@ -63,6 +64,14 @@ impl Known<'_> {
         // one.
         state.control = self.command.cloned().or(state.control);
         Ok(Restored { spec, target, look, state })
+    }
+
+    /// Returns the restart with the time that launches are compared with: that of the record where
+    /// it has begun, so that what it has launched is not old.
+    fn restart(&self, record: Option<&Record>, look: &Observation) -> Option<Restart> {
+        let wanted = self.wanted.restart?;
+        let begun = record.filter(|record| record.leads_to(self.wanted));
+        begun.and_then(|record| record.restart).or_else(|| Some(begin(wanted, look)))
     }
 
     /// Returns the initial state, in which only the existing instances are known.
@@ -114,8 +123,20 @@ impl Known<'_> {
     }
 }
 
+/// Returns a restart that begins with what `look` shows. What is launched later is not old.
+fn begin(restart: Restart, look: &Observation) -> Restart {
+    let launches = look.instances.values().map(|instance| instance.launched_at);
+    let after = |at: Timestamp| Timestamp(at.0.saturating_add(1));
+    // Nothing can be said of later ones while the time of one launch is not read yet.
+    let known: Option<Vec<Timestamp>> = launches.collect();
+    let since = known.map_or(restart.before, |known| {
+        known.into_iter().max().map(after).unwrap_or_default().min(restart.before)
+    });
+    Restart { since, ..restart }
+}
+
 /// Sets what applies during a rollback to `completed`: no soak, pauses, checkpoints or gates.
 pub(crate) fn retarget(spec: &mut RollingDeployment, target: &mut Target, completed: Revision) {
-    target.revision = completed;
+    (target.revision, target.restart) = (completed, None);
     spec.skip_waits();
 }

@@ -29,6 +29,7 @@ pub mod plugin;
 mod printed;
 pub mod properties;
 mod protocol;
+mod restart;
 mod restored;
 mod rollback_after;
 mod rollout;

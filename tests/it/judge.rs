@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rolling::model::spec::{HookPoint, Policy, RollingDeployment, Window};
-use rolling::record::Record;
+use rolling::model::spec::{HookPoint, Policy, RollingDeployment, Window, Zones};
+use rolling::record::{Phase, Record};
 use rolling_provider::{
-    Action, Instance, InstanceId, Lifecycle, Observation, Target, TargetState, Timestamp,
+    Action, Goal, Instance, InstanceId, Lifecycle, Observation, Target, TargetState, Timestamp,
 };
 use rolling_testing::{Acted, Call};
 
@@ -34,6 +34,8 @@ pub struct Judge {
     listed: BTreeSet<InstanceId>,
     /// Instances for which the hook before they are deregistered is over.
     pub prepared: BTreeSet<InstanceId>,
+    /// The zone in which an instance that served was taken out last.
+    zone: Option<String>,
     /// The share of the requests that was set last, and when.
     shifted: Option<(u32, Timestamp)>,
     pub broken: Vec<Broken>,
@@ -52,6 +54,7 @@ impl Judge {
             has_served: BTreeSet::new(),
             listed: look.instances.keys().cloned().collect(),
             prepared: BTreeSet::new(),
+            zone: None,
             shifted: None,
             broken: Vec::new(),
         }
@@ -90,6 +93,7 @@ impl Judge {
         found.extend(self.taken_out_by_somebody(acted));
         found.extend(self.not_drained(acted));
         found.extend(self.not_prepared(acted));
+        found.extend(self.in_two_zones(acted));
         found.extend(self.skipped_step(acted));
         self.broken.extend(found);
         if let Action::Deregister { target_group, instances } = action {
@@ -131,6 +135,42 @@ impl Judge {
         let took = before.map(|(_, at)| acted.before.at.since(at));
         let early = took.is_none_or(|took| took < step.evaluation_time);
         early.then(|| (27, format!("{} after {took:?} of {step:?}", acted.action)))
+    }
+
+    /// Where zones are rolled one after the other: returns instances that are taken out while one of
+    /// another zone is on its way out, or before the zone that was begun is finished. What ends early
+    /// only gives back what is beyond the fleet.
+    fn in_two_zones(&mut self, acted: &Acted) -> Option<Broken> {
+        let record = Record::from_tags(&acted.before.record).ok().flatten()?;
+        let is_rolled = self.spec.zones == Zones::OneByOne && record.phase == Phase::Rolling;
+        let taken = match &acted.action {
+            Action::Deregister { instances, .. } => instances.clone(),
+            action => removed(action),
+        };
+        if !is_rolled || taken.is_empty() {
+            return None;
+        }
+        let before = &acted.before.instances;
+        let lives = |id: &&InstanceId| before.get(*id).is_some_and(|i| i.lifecycle.is_live());
+        let asked = self.asked.keys().map(|(id, _)| id);
+        let goes = asked.filter(|id| before.get(*id).is_some_and(|i| drains(i) || is_out(i)));
+        let zones: BTreeSet<&str> =
+            taken.iter().chain(goes).filter(lives).map(|id| before[id].zone.as_str()).collect();
+        if zones.len() > 1 {
+            return Some((28, format!("{} with instances of {zones:?} out", acted.action)));
+        }
+        let served = taken.iter().filter_map(|id| before.get(id)).find(|instance| serves(instance));
+        let zone = served?.zone.clone();
+        let goal = Goal { revision: record.to.clone(), restart: record.restart };
+        let left = before.iter().filter(|(id, i)| {
+            Some(&i.zone) == self.zone.as_ref()
+                && serves(i)
+                && !goal.is_met_by(i)
+                && !taken.contains(*id)
+        });
+        let left = left.filter(|_| self.zone.as_ref() != Some(&zone) && !record.rolls_back).count();
+        self.zone = Some(zone);
+        (left > 0).then(|| (28, format!("{} with {left} left in the zone begun", acted.action)))
     }
 
     fn below_the_floor(&self, acted: &Acted, window: Window) -> Option<Broken> {

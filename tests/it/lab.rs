@@ -19,6 +19,7 @@ pub mod plugin;
 pub mod policy;
 pub mod promises;
 pub mod refusals;
+mod replaced;
 pub mod scale;
 pub mod sizes;
 pub mod traffic;

@@ -2,7 +2,7 @@
 //!
 //! An adapter reports the current state ([`Observation`]) and performs mutations ([`Action`]). It
 //! contains no policy (batch size, floor, order) and never sleeps: deciding and waiting belong to
-//! the engine. Read in this order: ids, target, observation, action, error, fleet,
+//! the engine. Read in this order: ids, target, observation, goal, action, error, fleet,
 //! instance_refresh, clock.
 //!
 //! The crate has only types and traits, and depends on no cloud. An adapter implements [`Fleet`]
@@ -27,6 +27,7 @@ mod action;
 mod clock;
 mod error;
 mod fleet;
+mod goal;
 mod ids;
 mod instance_refresh;
 mod observation;
@@ -36,6 +37,7 @@ pub use action::{Action, Tags};
 pub use clock::{Clock, Timestamp};
 pub use error::{Effect, ErrorKind, ProviderError};
 pub use fleet::{Activity, ActivityKind, Alarm, Done, Examination, Fleet};
+pub use goal::{Goal, Restart};
 pub use ids::{InstanceId, Revision, TargetGroupId};
 pub use instance_refresh::{
     InstanceRefresh, InstanceRefreshPreferences, InstanceRefreshState, InstanceRefreshes, SetAside,

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::{Instance, ProviderError, Revision, TargetGroupId, Timestamp};
+use crate::goal::is_met;
+use crate::{Goal, Instance, ProviderError, Restart, Revision, TargetGroupId, Timestamp};
 
 /// The document's target as found in the cloud. Everything here is read once per rollout; what
 /// changes while it runs is in [`crate::Observation`].
@@ -18,6 +19,8 @@ pub struct Target {
     pub kind: &'static str,
     /// The wanted revision, with aliases resolved to a number.
     pub revision: Revision,
+    /// Which instances are to be replaced although they run it. An adapter knows of none.
+    pub restart: Option<Restart>,
     /// The groups an instance must be healthy in to serve. May be empty: then serving means
     /// in service and healthy by the fleet's own check.
     pub target_groups: Vec<TargetGroup>,
@@ -93,6 +96,7 @@ impl Target {
             name: name.into(),
             kind,
             revision,
+            restart: None,
             target_groups: Vec::new(),
             second: None,
             shifted_by: BTreeSet::new(),
@@ -110,9 +114,13 @@ impl Target {
     }
 
     /// Whether `instance` is what is wanted: up to date, so that nothing has to be done about it.
-    /// The one place that answers this.
     pub fn wants(&self, instance: &Instance) -> bool {
-        instance.revision.as_ref() == Some(&self.revision)
+        is_met(&self.revision, self.restart, instance)
+    }
+
+    /// Returns what every instance is to be.
+    pub fn goal(&self) -> Goal {
+        Goal { revision: self.revision.clone(), restart: self.restart }
     }
 
     /// Returns `revision` with the fleet's aliases resolved.

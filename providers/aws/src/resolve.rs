@@ -68,6 +68,7 @@ impl AutoScalingGroupFleet {
             name: self.group.name.clone(),
             kind: "auto scaling group",
             revision: wanted.clone(),
+            restart: None,
             target_groups,
             second: second.map(|found| found.group.clone()),
             shifted_by: traffic.flat_map(|it| it.listener_rule_arns.clone()).collect(),

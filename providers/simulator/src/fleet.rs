@@ -232,6 +232,7 @@ impl Fleet for Simulator {
             name: self.config.name.clone(),
             kind: if self.config.unmanaged { "simulated instances" } else { "simulated fleet" },
             revision: self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            restart: None,
             target_groups: self.config.target_groups.iter().map(describe).collect(),
             second: self.config.second.as_ref().map(describe),
             shifted_by: self.config.second.iter().map(|second| second.name.clone()).collect(),

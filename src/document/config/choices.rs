@@ -1,7 +1,5 @@
 //! Values that a document may choose among.
 
-use std::time::Duration;
-
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -195,6 +193,26 @@ impl JsonSchema for PacingName {
     }
 }
 
+/// How a rollout goes through the zones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ZonesName {
+    /// All at a time.
+    Spread,
+    /// One after the other.
+    OneByOne,
+}
+
+impl JsonSchema for ZonesName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ZonesName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": ["spread", "one_by_one"] })
+    }
+}
+
 /// What to do about instances that are set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -282,49 +300,4 @@ impl JsonSchema for ProcessName {
             "enum": ProcessName::ALL.map(ProcessName::as_str),
         })
     }
-}
-
-/// A time span as people write it: `30s`, `10m`, `1h30m`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(transparent)]
-pub(crate) struct DurationText(pub(crate) String);
-
-impl DurationText {
-    /// The longest time span, 365 days. Anything longer is a typing error, and sums of several of
-    /// these still fit the type that keeps times.
-    pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
-
-    /// Returns the time span; `None` when the text is not one, or is longer than [`Self::LONGEST`].
-    pub(crate) fn parse(text: &str) -> Option<Duration> {
-        humantime::parse_duration(text).ok().filter(|span| *span <= Self::LONGEST)
-    }
-
-    /// Whether the text is a time span that is longer than [`Self::LONGEST`].
-    pub(crate) fn is_too_long(text: &str) -> bool {
-        humantime::parse_duration(text).is_ok_and(|span| span > Self::LONGEST)
-    }
-
-    /// Returns the time span. A checked document always has one.
-    pub(crate) fn get(&self) -> Duration {
-        Self::parse(&self.0).unwrap_or_default()
-    }
-}
-
-impl JsonSchema for DurationText {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Duration".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "format": "rolling-duration",
-            "description": "A time span: `30s`, `10m`, `1h30m`; `365d` at most.",
-        })
-    }
-}
-
-/// Returns the time span, or the default in seconds.
-pub(crate) fn seconds_or(text: &Option<DurationText>, default_seconds: u64) -> Duration {
-    text.as_ref().map_or(Duration::from_secs(default_seconds), DurationText::get)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::choices::DurationText;
+use super::times::DurationText;
 
 /// A fleet of the built-in simulator: no account, no network. Its state is kept in a file, so
 /// that plan, apply and status see the same fleet; its time stands still between runs.

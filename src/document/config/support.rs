@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::choices::DurationText;
+use super::times::DurationText;
 
 /// A way of rolling that some attributes mean nothing to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,11 +111,22 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         "an instance refresh replaces instances", LEAVE_OUT),
     refused("/replacement", SIMULATED, Values::Any,
         "simulated instances are not updated in place", REMOVE),
+    refused("/restart", INSTANCE_REFRESH, Values::Any,
+        "an instance refresh replaces no instance that matches the template already", LEAVE_OUT),
+    refused("/restart", Way::InPlace, Values::Any,
+        "an instance that is updated in place is not launched anew", REMOVE),
     refused("/max_surge", Way::InPlace, Values::Any,
         "surge has to be launched, but `replacement` updates instances in place",
         "remove it, and set max_unavailable"),
     refused("/pacing", Way::PoliciesBut(HAS_BATCHES), Values::OneOf(&["continuous"]),
         "continuous pacing is for the rolling policies", CHOOSE_BATCHES),
+    refused("/zones", INSTANCE_REFRESH, Values::OneOf(&["one_by_one"]),
+        "an instance refresh itself chooses the instances, in all zones", LEAVE_OUT),
+    refused("/zones", Way::PoliciesBut(HAS_BATCHES), Values::OneOf(&["one_by_one"]),
+        "this policy replaces the instances of all zones at once", CHOOSE_BATCHES),
+    refused("/zones", Way::Continuous, Values::OneOf(&["one_by_one"]),
+        "continuous pacing fills each free place at once, so that zones overlap",
+        "remove it, or set pacing to batch"),
     refused("/pause_between_batches", Way::Continuous, Values::Any,
         "continuous pacing has no batches to pause between",
         "remove it, set pacing to batch, or use checkpoints"),

@@ -1,5 +1,8 @@
 //! Turns the result of a task into the one answer to Ansible.
 
+use std::collections::BTreeSet;
+
+use rolling_provider::InstanceId;
 use serde_json::{Map, Value, json};
 
 use super::arguments::{self, Mode, Task};
@@ -109,11 +112,17 @@ pub(crate) fn shown(instances: &[InstanceReport]) -> String {
 }
 
 /// Lists what every instance runs after the rollout of `preview`.
-pub(crate) fn shown_after(preview: &Preview, instances: &[InstanceReport]) -> String {
+///
+/// With continuous pacing there are no batches that list `old`, whatever is to be replaced.
+pub(crate) fn shown_after(
+    preview: &Preview,
+    instances: &[InstanceReport],
+    old: &BTreeSet<InstanceId>,
+) -> String {
     let goes = |instance: &&InstanceReport| {
         let mut batches = preview.batches.iter();
         match preview.continuous {
-            true => preview.changes && instance.revision.as_ref() != Some(&preview.to),
+            true => preview.changes && old.contains(&instance.id),
             false => batches.any(|batch| batch.replaces.contains(&instance.id)),
         }
     };
@@ -159,6 +168,7 @@ mod tests {
             size: 2,
             instances: vec![instance("i-1", "v1", None), instance("i-2", "v2", Some("unhealthy"))],
             instance_refresh: None,
+            to_restart: 0,
             left_alone: Vec::new(),
             restored: None,
             borrowed: Vec::new(),

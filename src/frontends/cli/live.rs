@@ -34,10 +34,7 @@ impl Live {
                 let expected = Duration::from_secs(preview.expected_seconds);
                 self.start(preview.size, expected);
                 let plan = text::pace(preview);
-                self.line(&format!(
-                    "rolling {} {} to {}: {plan}",
-                    preview.kind, preview.target, preview.to
-                ));
+                self.line(&format!("{}: {plan}", text::begins(preview, true)));
                 for warning in &preview.warnings {
                     self.line(&format!("warning: {warning}"));
                 }

@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rolling_provider::{
-    Capacity, Instance, InstanceId, Observation, Revision, Target, TargetGroup, TargetGroupId,
-    Timestamp,
+    Capacity, Instance, InstanceId, Observation, Restart, Revision, Target, TargetGroup,
+    TargetGroupId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Rollout;
-use crate::model::event::{InstanceReport, Outcome, Report};
+use crate::model::event::{InstanceReport, Outcome, Report, is_zero};
 use crate::model::preview::Preview;
 use crate::model::spec::RollingDeployment;
 use crate::rollout::planner::{Input, preview};
@@ -26,6 +26,12 @@ use crate::rollout::state::RolloutState;
 pub(crate) struct PrivateState {
     /// The revision that the state's configuration asked for, with its alias resolved.
     pub(crate) wanted: Revision,
+    /// The time before which that configuration had instances replaced although they run it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    restart: Option<Timestamp>,
+    /// How many instances ran that revision and had to be replaced for that.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    to_restart: u32,
     /// Whether a rollout to it had anything to do.
     pub(crate) changes: bool,
     /// The revision that the fleet launches.
@@ -46,6 +52,8 @@ impl PrivateState {
         let target = rollout.target();
         PrivateState {
             wanted: rollout.wanted().clone(),
+            restart: rollout.restart(),
+            to_restart: rollout.to_restart(),
             changes: rollout.preview().changes || rollout.under_way().is_some(),
             template: rollout.preview().from.map(|found| target.resolve(&found).clone()),
             size: rollout.size(),
@@ -64,16 +72,27 @@ impl PrivateState {
             self.template = Some(report.to.clone());
         }
         self.fleet = fleet(&report.instances);
+        self.to_restart = report.to_restart;
         if report.outcome == Outcome::Succeeded {
             self.size = self.fleet.iter().map(|(_, count)| count).sum();
         }
         self
     }
 
-    /// Returns the same fleet with every instance on `wanted`.
+    /// Returns the same fleet with every instance on `wanted`, and launched since `restart`.
     #[must_use]
-    pub(crate) fn of_nothing_to_do(&self, wanted: &Revision) -> PrivateState {
-        PrivateState { wanted: wanted.clone(), changes: false, ..self.clone() }
+    pub(crate) fn of_nothing_to_do(
+        &self,
+        wanted: &Revision,
+        restart: Option<Timestamp>,
+    ) -> PrivateState {
+        let wanted = wanted.clone();
+        PrivateState { wanted, restart, to_restart: 0, changes: false, ..self.clone() }
+    }
+
+    /// Whether it was seen with this revision and this restart in the configuration.
+    pub(crate) fn is_of(&self, wanted: &Revision, restart: Option<Timestamp>) -> bool {
+        self.wanted == *wanted && self.restart == restart
     }
 
     /// Reads the kept bytes; returns `None` if another version of the provider wrote them.
@@ -89,12 +108,17 @@ impl PrivateState {
     /// Previews a rollout to `revision`, on a fleet that is as it was seen and serves.
     pub(crate) fn preview(&self, spec: &RollingDeployment, revision: &Revision) -> Preview {
         let group = TargetGroupId::new("seen");
-        let instance =
-            |revision: &Option<Revision>| Instance::serving(revision.clone(), [group.clone()]);
-        let all =
-            self.fleet.iter().flat_map(|(revision, count)| (0..*count).map(move |_| revision));
-        let named =
-            |(index, revision)| (InstanceId::new(format!("{index:06}")), instance(revision));
+        // A refresh counts what the restart of its own configuration has to replace. Another one may
+        // have to replace all.
+        let is_known = self.restart == spec.restart && self.wanted == *revision;
+        let to_restart = if is_known { self.to_restart } else { u32::MAX };
+        let instance = |(runs, index): (&Option<Revision>, u32)| Instance {
+            launched_at: Some(Timestamp(if index < to_restart { 0 } else { u64::MAX })),
+            ..Instance::serving(runs.clone(), [group.clone()])
+        };
+        let all = self.fleet.iter();
+        let all = all.flat_map(|(runs, count)| (0..*count).map(move |index| (runs, index)));
+        let named = |(index, it)| (InstanceId::new(format!("{index:06}")), instance(it));
         let look = Observation {
             at: Timestamp(0),
             instances: all.enumerate().map(named).collect(),
@@ -115,6 +139,7 @@ impl PrivateState {
                 warnings: Vec::new(),
             }],
             boot: self.boot.map(Duration::from_secs),
+            restart: spec.restart.map(Restart::before),
             ..Target::new("", "", "", revision.clone())
         };
         let mut progress = RolloutState::new("", look.at);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rolling_provider::Revision;
 
 use super::next_step::{NextStep, Wording, capital};
-use super::status::{counted, few, fleet, span, troubled};
+use super::status::{before_restart, counted, few, fleet, span, troubled};
 use crate::model::event::{InstanceRefreshReport, InstanceReport, Outcome, Report};
 use crate::model::printable;
 
@@ -194,7 +194,7 @@ fn left_behind(report: &Report) -> Vec<String> {
 /// Describes what a rollout has left, with the missing instances.
 fn left(report: &Report) -> String {
     let missing = (report.size as usize).saturating_sub(report.instances.len());
-    let fleet = fleet(&report.instances);
+    let fleet = fleet(&report.instances) + &before_restart(report.to_restart);
     match missing {
         0 => fleet,
         _ => format!("{fleet}, {missing} of the {} wanted not launched", report.size),

@@ -52,7 +52,8 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
         rollout.wanted(),
         rollout.size()
     )];
-    lines.push(format!("  fleet      {}", fleet(&instances)));
+    let before = before_restart(rollout.to_restart());
+    lines.push(format!("  fleet      {}{before}", fleet(&instances)));
     if let Some((missing, why)) = rollout.missing() {
         let why = why.map_or(String::new(), |why| format!(": {why}"));
         lines.push(format!("  missing    {missing} of {}{why}", rollout.size()));
@@ -60,7 +61,9 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
     lines.extend(troubled(&instances));
     let retained = rollout.record().and_then(|record| record.last_retained.as_ref());
     lines.extend(retained.map(|id| format!("  retained   {id}, outside the fleet")));
-    lines.extend(left_alone(&rollout.left_alone(), rollout.wanted().as_str()));
+    let since = if rollout.restart().is_some() { ", or not since the restart" } else { "" };
+    let revision = format!("{}{since}", rollout.wanted());
+    lines.extend(left_alone(&rollout.left_alone(), &revision));
     if let Some(instance_refresh) = rollout.instance_refresh().map(InstanceRefreshReport::from) {
         let InstanceRefreshReport { id, status, percent, reason, to, still_running } =
             instance_refresh;
@@ -79,7 +82,8 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
             lines.push(format!("  at work    {}", at_work(rollout)));
         }
         Some(record) => {
-            let (id, to, status) = (&record.id, &record.to, record.status().replace('_', " "));
+            let (id, to, status) =
+                (&record.id, record.goal_shown(), record.status().replace('_', " "));
             lines.push(format!("  rollout    {id} to {to}: {status}"));
             if let Some(reason) = &record.reason {
                 lines.push(format!("  why        {reason}"));
@@ -92,6 +96,14 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
         lines.push(format!("  completed  {completed}"));
     }
     printable::join(&lines)
+}
+
+/// Counts the instances that a restart has still to replace: `, 7 launched before the restart`.
+pub(super) fn before_restart(count: u32) -> String {
+    match count {
+        0 => String::new(),
+        count => format!(", {count} launched before the restart"),
+    }
 }
 
 /// Describes what the engine at work waits for, or what the next one would.

@@ -1,6 +1,6 @@
 //! The table of command and state, and what an engine at work makes of it.
 
-use rolling_provider::Revision;
+use rolling_provider::Goal;
 
 use crate::model::event::Outcome;
 use crate::record::command::Command;
@@ -165,7 +165,7 @@ pub enum Found {
 }
 
 /// Returns what an engine that wants `wanted`, with its own `command` if any, does with `record`.
-pub fn found(record: &Record, wanted: &Revision, command: Option<Command>) -> Found {
+pub fn found(record: &Record, wanted: &Goal, command: Option<Command>) -> Found {
     let resumes = command == Some(Command::Resume);
     if !record.leads_to(wanted) {
         return Found::Over;

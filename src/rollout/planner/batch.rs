@@ -5,12 +5,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rolling_provider::InstanceId;
 
+use super::zones::{self, Within};
 use super::{Member, View};
+use crate::model::spec::Zones;
 
 /// Chooses the next victims.
 ///
 /// Failed instances go first, then others that do not serve, since losing those costs no capacity
-/// (first those that never did), then the oldest, spread over the zones. What the floor leaves bounds the serving victims.
+/// (first those that never did), then the oldest, spread over the zones. What the floor leaves bounds
+/// the serving victims. All are `within` what zones are rolled now.
+///
 /// `limit` bounds the victims other than failed ones that already hold a place, and `most` bounds
 /// all of them.
 ///
@@ -19,12 +23,18 @@ use super::{Member, View};
 /// rebalancing has nothing to do.
 ///
 /// Takes time linear in the size of the fleet: sorts only the first instances of each zone.
-pub(crate) fn next(view: &View<'_>, limit: usize, most: usize) -> BTreeSet<InstanceId> {
+pub(super) fn next(
+    view: &View<'_>,
+    within: Within<'_>,
+    limit: usize,
+    most: usize,
+) -> BTreeSet<InstanceId> {
     let mut zones: BTreeMap<&str, Vec<&Member<'_>>> = BTreeMap::new();
-    let failed = view.candidates().filter(|member| member.holds_place()).count();
+    let candidates = view.candidates().filter(|member| within.allows(member));
+    let failed = candidates.clone().filter(|member| member.holds_place()).count();
     let most = most.min(limit + failed);
     if most > 0 {
-        for member in view.candidates() {
+        for member in candidates {
             zones.entry(&member.instance.zone).or_default().push(member);
         }
     }
@@ -98,12 +108,18 @@ impl<'a> Queue<'a> {
     ///
     /// Chooses as [`next`] does with `limit` for both bounds, in a fleet that has `excess` and can
     /// spare `spare` serving instances.
-    pub(crate) fn take(
+    pub(super) fn take(
         &mut self,
+        zones: Zones,
+        begun: Option<&str>,
         excess: &BTreeMap<&str, usize>,
         limit: usize,
         mut spare: usize,
-    ) -> Vec<Member<'a>> {
+    ) -> (Vec<Member<'a>>, Option<String>) {
+        let ordered = self.zones.values().filter(|_| zones == Zones::OneByOne);
+        let all: Vec<Member<'a>> = ordered.flatten().copied().collect();
+        let within = zones::within(zones, begun, all.iter());
+        let begins = within.begins().map(str::to_owned);
         let (mut chosen, mut places, mut idle_left) = (Vec::new(), limit, false);
         let heads = self.zones.iter_mut().map(|(zone, members)| {
             let staying = excess.get(zone).copied().unwrap_or_default();
@@ -112,7 +128,9 @@ impl<'a> Queue<'a> {
         let mut heads: Vec<Head<'_, 'a>> = heads.collect();
         loop {
             let waiting = heads.iter_mut().filter(|head| head.at < limit);
-            let keyed = waiting.filter_map(|head| Some((head.key()?, head)));
+            let open =
+                waiting.filter(|head| head.members.front().is_some_and(|m| within.allows(m)));
+            let keyed = open.filter_map(|head| Some((head.key()?, head)));
             let first = keyed.min_by(|(one, _), (other, _)| one.cmp(other));
             let Some((_, head)) = first else { break };
             let Some(member) = head.members.front().copied() else { break };
@@ -136,7 +154,8 @@ impl<'a> Queue<'a> {
         for Head { members, left, .. } in heads {
             left.into_iter().rev().for_each(|member| members.push_front(member));
         }
-        chosen
+        let begins = if chosen.is_empty() { None } else { begins };
+        (chosen, begins)
     }
 }
 
@@ -248,7 +267,7 @@ mod tests {
     use rolling_provider::{Instance, Timestamp};
 
     use super::*;
-    use crate::model::spec::{BatchSize, Policy, Window};
+    use crate::model::spec::{BatchSize, Policy, Window, Zones};
 
     fn instance(zone: u8, launched: u64) -> Instance {
         Instance {
@@ -264,6 +283,7 @@ mod tests {
             fleet in proptest::collection::vec((0..3u8, 0..5u8, 0..4u64), 1..24),
             limit in 1..6usize,
             surge in 0..4u32,
+            one_by_one in any::<bool>(),
         ) {
             let instances: BTreeMap<InstanceId, Instance> = fleet
                 .iter()
@@ -271,20 +291,13 @@ mod tests {
                 .map(|(n, (zone, _, at))| (InstanceId::new(format!("i-{n:02}")), instance(*zone, *at)))
                 .collect();
             let members = instances.iter().zip(&fleet).map(|((id, instance), (_, kind, _))| Member {
-                id,
-                instance,
                 is_new: *kind == 3,
                 failed: *kind == 3,
-                excused: false,
-                is_victim: false,
-                set_aside: false,
-                left_alone: false,
-                spared: false,
                 serves: *kind != 1,
                 surely: *kind != 1,
                 in_primary: *kind != 2,
                 soaked: *kind != 3,
-                history: None,
+                ..Member::example(id, instance)
             });
             let all = u32::try_from(fleet.len()).expect("few");
             let size = all.saturating_sub(surge).max(1);
@@ -294,10 +307,15 @@ mod tests {
             let (standby, terminating) = (Vec::new(), Vec::new());
             let mut view = View { members, standby, window, missing: 0, terminating };
             let mut queue = Queue::of(view.candidates().copied());
+            let zones = if one_by_one { Zones::OneByOne } else { Zones::Spread };
+            let mut begun: Option<String> = None;
             loop {
-                let wanted = next(&view, limit, limit);
+                let within = zones::within(zones, begun.as_deref(), view.candidates());
+                let wanted = next(&view, within, limit, limit);
                 let spare = view.spare();
-                let taken = queue.take(&excess(&view), limit, spare);
+                let (taken, begins) =
+                    queue.take(zones, begun.as_deref(), &excess(&view), limit, spare);
+                begun = begins.or(begun);
                 let taken: BTreeSet<InstanceId> = taken.iter().map(|m| m.id.clone()).collect();
                 prop_assert_eq!(&taken, &wanted);
                 if wanted.is_empty() {

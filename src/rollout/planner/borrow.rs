@@ -185,7 +185,7 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
             record.reason = Some(reason.clone());
             record.hooks = record.hooks.map(hook::going_back);
         }
-    } else if !found.leads_to(&target.revision) {
+    } else if !found.leads_to(&target.goal()) {
         return begin(input, view, Some(found));
     }
     match found.phase {
@@ -246,6 +246,8 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
         id: state.rollout_id.clone(),
         generation: previous.map_or(0, |record| record.generation) + 1,
         to: target.revision.clone(),
+        restart: target.restart,
+        zone: None,
         started: state.started,
         phase: Phase::Rolling,
         rolls_back: false,

@@ -16,7 +16,7 @@ use self::serving::{check_drained, check_floor, touched};
 use self::sizes::{check_capacity, check_launches, check_meant, check_reasons, check_window};
 use super::Plan;
 use super::input::Input;
-use crate::model::spec::{SetAside, Window};
+use crate::model::spec::{SetAside, Window, Zones};
 
 /// Returns every promise that carrying out `plan` now would break, as sentences.
 ///
@@ -28,6 +28,7 @@ pub fn violations(input: &Input<'_>, plan: &Plan) -> Vec<String> {
     check_once(plan, &mut found);
     check_record_first(input, plan, &mut found);
     check_hooks(input, plan, &mut found);
+    check_zones(input, plan, &mut found);
     check_floor(input, plan, window, &mut found);
     check_drained(input, plan, &mut found);
     check_capacity(input, plan, window, &mut found);
@@ -69,6 +70,24 @@ fn check_ownership(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
                 Some(_) => {}
             }
         }
+    }
+}
+
+/// Property 28: where zones are rolled one after the other, instances are out in one of them.
+fn check_zones(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
+    let Input { spec, look, state, .. } = *input;
+    let Some(begins) = plan.begins.as_ref().filter(|_| spec.zones == Zones::OneByOne) else {
+        return;
+    };
+    if begins.victims.is_empty() || state.direction.halt.is_some() {
+        return;
+    }
+    let out = begins.victims.iter().chain(&state.rotation.victims);
+    let out = out.filter_map(|id| look.instances.get(id));
+    let zones: BTreeSet<&str> = out.map(|instance| instance.zone.as_str()).collect();
+    if zones.len() > 1 {
+        let zones: Vec<&str> = zones.into_iter().collect();
+        found.push(format!("would have instances of the zones {} out at once", zones.join(", ")));
     }
 }
 

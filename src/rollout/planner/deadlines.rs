@@ -14,6 +14,9 @@ pub(crate) const SET_ASIDE_FOR: Duration = Duration::from_secs(3600);
 /// Looks lag: if the instance existed after all, the cloud would choose one to terminate.
 pub(crate) const UNLAUNCHED_AFTER: Duration = Duration::from_secs(15);
 
+/// By how much the cloud's clock may be behind this one without that being noticed.
+pub(crate) const CLOCKS_DIFFER: Duration = Duration::from_secs(10);
+
 /// Returns when less must be left to do than ever before.
 pub(crate) fn progress_deadline(input: &Input<'_>) -> Timestamp {
     let since = input.state.waits.best.map_or(input.state.started, |best| best.at);

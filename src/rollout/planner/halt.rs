@@ -252,7 +252,11 @@ fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<
         return vec![Step::record(Record { phase, pause_changed_at, borrowed, ..record })];
     }
     // A fleet that runs only the completed revision is as it was before.
-    let is_on = |member: &Member<'_>| member.instance.revision == record.completed;
+    // A restart that has replaced some of it is not undone by that.
+    let is_on = |member: &Member<'_>| {
+        let is_restarted = record.only_restarts() && record.brings(member.instance);
+        member.instance.revision == record.completed && !is_restarted
+    };
     let says = record.failures > 0 || record.checkpoints_passed > 0 || record.retained_failed > 0;
     let continues = halt.ending == Ending::Interrupted && says;
     if record.completed.is_some() && view.members.iter().all(is_on) && !continues {

@@ -47,6 +47,7 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
         kind: target.kind,
         from: look.template.clone(),
         to: target.revision.clone(),
+        restart: None,
         target_groups: names.collect(),
         size,
         policy: spec.policy.name(),

@@ -9,15 +9,16 @@ use rolling_provider::InstanceId;
 
 use super::batch::{self, Queue};
 use super::input::Input;
-use super::{Member, View, pace};
+use super::{Member, View, pace, zones};
 use crate::model::preview::BatchPreview;
-use crate::model::spec::Policy;
+use crate::model::spec::{Policy, Zones};
 
 /// Returns the batches to come; see the module.
 pub(crate) fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
     let spec = input.spec;
     let immutable = spec.policy == Policy::Immutable;
     let mut paper = Paper::of(view);
+    paper.begun = zones::begun(input).map(str::to_owned);
     let slots = view.window.slots() as usize;
     let surge = (view.window.surge as usize).min(paper.old);
     let size = pace::to_be_new(input, view);
@@ -43,7 +44,7 @@ pub(crate) fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
             continue;
         }
         let limit = if paper.old <= launched { slots } else { slots.min(allowed) };
-        let replaces = paper.replace(limit);
+        let replaces = paper.replace(spec.zones, limit);
         // Where the floor leaves no victim, the real rollout waits until more serve.
         let waits = replaces.is_empty();
         if waits && waited {
@@ -75,6 +76,8 @@ struct Paper<'a> {
     missing: usize,
     /// How many live in each zone. The zone of an instance launched beside the fleet is unknown.
     zones: BTreeMap<&'a str, usize>,
+    /// The zone that is being rolled, where they are rolled one after the other.
+    begun: Option<String>,
 }
 
 impl<'a> Paper<'a> {
@@ -104,6 +107,7 @@ impl<'a> Paper<'a> {
             stay_idle: view.stay_idle(),
             missing: view.missing as usize,
             zones,
+            begun: None,
         }
     }
 
@@ -115,14 +119,15 @@ impl<'a> Paper<'a> {
     }
 
     /// Replaces the next instances, `limit` at most. Returns them in the order of their ids.
-    fn replace(&mut self, limit: usize) -> Vec<InstanceId> {
+    fn replace(&mut self, zones: Zones, limit: usize) -> Vec<InstanceId> {
         let excess = if self.live > self.size {
             batch::spread(&self.zones, self.size)
         } else {
             BTreeMap::new()
         };
         let spare = self.serving.saturating_sub(self.floor);
-        let chosen = self.queue.take(&excess, limit, spare);
+        let (chosen, begins) = self.queue.take(zones, self.begun.as_deref(), &excess, limit, spare);
+        self.begun = begins.or(self.begun.take());
         self.old -= chosen.len();
         self.new += chosen.iter().filter(|member| !member.is_new).count();
         self.serving += chosen.iter().filter(|member| !member.serves).count();

@@ -4,13 +4,12 @@ mod costs;
 
 use std::time::Duration;
 
-use rolling_provider::Revision;
-
 use super::input::Input;
 use super::set_aside::{left_alone, set_aside};
-use super::{Member, View, is_converged, paper, termination};
+use super::{Member, View, is_converged, paper, restart, run_by, termination};
+use crate::model::moment::moment;
 use crate::model::preview::{Borrowing, Preview};
-use crate::model::spec::{BatchSize, Executor, Pacing, Policy, TrafficStep};
+use crate::model::spec::{BatchSize, Executor, OnFailure, Pacing, Policy, TrafficStep};
 use crate::record::{Ending, Phase, Record};
 use crate::rollout::serving::held_by_hooks;
 
@@ -38,8 +37,9 @@ pub fn preview(input: &Input<'_>) -> Preview {
         changes,
         target: target.name.clone(),
         kind: target.kind,
-        from: adopted(input, &view).or_else(|| look.template.clone()),
+        from: run_by::adopted(input, &view).or_else(|| look.template.clone()),
         to: target.revision.clone(),
+        restart: target.restart.map(|restart| moment(restart.before)),
         target_groups: target.rotation().map(|g| (g.id.clone(), g.name.clone())).collect(),
         size: view.window.size,
         policy: spec.policy.name(),
@@ -123,7 +123,8 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
     }
     warnings.extend(missing_before(input, view));
     warnings.extend(set_aside(input, view));
-    if adopted(input, view).is_none() {
+    warnings.extend(no_way_back(input, view));
+    if run_by::adopted(input, view).is_none() {
         let why = match view.members.iter().all(|m| m.instance.revision.is_none()) {
             true => "it is unknown which revision the instances run",
             false => "the fleet runs several revisions, and no completed revision is known",
@@ -209,10 +210,22 @@ fn small_percentage(input: &Input<'_>, n: u32) -> Option<String> {
     })
 }
 
+/// Warns of a restart that a failure does not roll back, although the document asks for that.
+fn no_way_back(input: &Input<'_>, view: &View<'_>) -> Option<String> {
+    let is_asked = input.spec.on_failure == OnFailure::Rollback;
+    (is_asked && restart::is_same_again(input, view)).then(|| {
+        format!(
+            "the fleet runs {} already, so a failure cannot be rolled back: the instances that are \
+             not replaced yet then stay",
+            input.target.revision
+        )
+    })
+}
+
 /// Says what an apply does with the rollout that it finds.
 fn found_record(input: &Input<'_>, record: &Record) -> String {
     let Input { target, state, .. } = *input;
-    let is_same = record.leads_to(&target.revision);
+    let is_same = record.leads_to(&target.goal());
     let is_paused = record.phase == Phase::Halted(Ending::Paused) && is_same;
     if is_paused && !state.direction.resume && state.control.is_none() {
         let why = record.reason.as_deref().unwrap_or("paused");
@@ -221,7 +234,7 @@ fn found_record(input: &Input<'_>, record: &Record) -> String {
             record.id
         );
     }
-    let (id, to, status) = (&record.id, &record.to, record.status());
+    let (id, to, status) = (&record.id, record.goal_shown(), record.status());
     if record.is_over() && record.phase != Phase::Halted(Ending::Interrupted) {
         return format!("rollout {id} to {to} has ended ({status}): apply starts a new rollout");
     }
@@ -244,14 +257,6 @@ fn vanished(members: &[Member<'_>]) -> Option<String> {
          another tool removes unknown tags, it is unknown what was borrowed (for Terraform's AWS \
          provider, ignore_tags {{ key_prefixes = [\"rolling:\"] }} keeps them)"
     ))
-}
-
-/// Returns the revision to which a failure would roll back.
-fn adopted(input: &Input<'_>, view: &View<'_>) -> Option<Revision> {
-    match &input.state.record {
-        Some(record) => record.completed.clone(),
-        None => super::run_by::to_go_back_to(view).or_else(|| input.state.known_completed.clone()),
-    }
 }
 
 /// Returns a warning for each scheduled action that is due within the expected time.

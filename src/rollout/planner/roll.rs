@@ -10,7 +10,7 @@ use super::deadlines::{self, SET_ASIDE_FOR, UNLAUNCHED_AFTER};
 use super::input::Input;
 use super::{
     BatchStart, Plan, Step, Verdict, View, batch, borrow, gate, halt, hook, in_place, launch, pace,
-    retire, shift, stop_conditions, termination,
+    restart, retire, shift, stop_conditions, termination, zones,
 };
 use crate::model::event::Outcome;
 use crate::model::spec::{Expiry, Pacing, RollingDeployment, SetAside};
@@ -27,6 +27,11 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
         .or_else(|| stop_conditions::check_failure(input, view))
     {
         plan.verdict = verdict;
+        return plan;
+    }
+    if let Some(wait) = restart::wait_for_clocks(input) {
+        plan.wake_at(Some(wait.deadline), input.now);
+        plan.wait(wait);
         return plan;
     }
     if input.state.standing(input.target).is_none() && gate::is_closed(input, view) {
@@ -139,7 +144,11 @@ fn replace_more(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> BTreeSet
         return BTreeSet::new();
     }
     let most = (view.window.slots() as usize).saturating_sub(view.busy());
-    let victims = batch::next(view, pace::victims(input, view), most);
+    let within = zones::within(input.spec.zones, zones::begun(input), view.candidates());
+    let victims = batch::next(view, within, pace::victims(input, view), most);
+    if !victims.is_empty() {
+        plan.actions.extend(zones::begin(within, plan.record(input)));
+    }
     if victims.is_empty() && view.busy() == 0 {
         let blocking = view.idle_set_aside();
         if !blocking.is_empty() {
@@ -226,6 +235,7 @@ fn surplus(input: &Input<'_>, view: &View<'_>) -> BTreeSet<InstanceId> {
     let mut free = view.free();
     let mut spare = view.spare();
     let mut victims = batch::surplus(view, surge as usize);
+    zones::keep_first(input, &mut victims);
     victims.retain(|id| {
         let unsoaked = view.unsoaked().any(|member| member.id == id);
         let serves = view.members.iter().any(|member| member.id == id && member.serves);

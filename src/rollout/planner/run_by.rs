@@ -19,6 +19,14 @@ pub(super) fn to_go_back_to(view: &View<'_>) -> Option<Revision> {
     only(view.members.iter()).or_else(|| only(ours()))
 }
 
+/// Returns the revision to which a failure would roll back.
+pub(super) fn adopted(input: &Input<'_>, view: &View<'_>) -> Option<Revision> {
+    match &input.state.record {
+        Some(record) => record.completed.clone(),
+        None => to_go_back_to(view).or_else(|| input.state.known_completed.clone()),
+    }
+}
+
 fn only<'a>(members: impl Iterator<Item = &'a Member<'a>>) -> Option<Revision> {
     same(members.filter(|member| member.serves).map(|member| member.instance.revision.as_ref()))
 }

@@ -67,13 +67,17 @@ pub(crate) fn start_rollback(
         Some(completed) if *completed != input.target.revision => {
             Verdict::RollBack { reason, cause, asked }
         }
-        Some(completed) => Verdict::Halt(Halt::failed(
-            format!(
-                "{reason}; a rollback is not possible: the last completed revision is {completed} \
-                 itself"
-            ),
-            input.now,
-        )),
+        Some(completed) => {
+            let why = match input.target.restart {
+                Some(_) => format!(
+                    "this restarts {completed}, and there is no earlier revision; what is not \
+                     replaced yet stays"
+                ),
+                None => format!("the last completed revision is {completed} itself"),
+            };
+            let reason = format!("{reason}; a rollback is not possible: {why}");
+            Verdict::Halt(Halt::failed(reason, input.now))
+        }
         None => Verdict::Halt(Halt::failed(
             format!("{reason}; a rollback is not possible: no completed revision is known"),
             input.now,
@@ -88,7 +92,7 @@ fn continues(record: &Record, target: &Target) -> bool {
         Phase::Halting(Ending::Interrupted | Ending::Paused)
             | Phase::Halted(Ending::Interrupted | Ending::Paused)
     );
-    record.leads_to(&target.revision) && half_way
+    record.leads_to(&target.goal()) && half_way
 }
 
 /// Returns what follows a failure that comes from `cause`.

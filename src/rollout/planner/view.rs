@@ -241,6 +241,29 @@ impl<'a> View<'a> {
     }
 }
 
+#[cfg(test)]
+impl<'a> Member<'a> {
+    /// Returns an old instance that serves.
+    pub(crate) fn example(id: &'a InstanceId, instance: &'a Instance) -> Self {
+        Member {
+            id,
+            instance,
+            is_new: false,
+            failed: false,
+            excused: false,
+            is_victim: false,
+            set_aside: false,
+            left_alone: false,
+            spared: false,
+            serves: true,
+            surely: true,
+            in_primary: true,
+            soaked: true,
+            history: None,
+        }
+    }
+}
+
 impl Member<'_> {
     /// Whether the rollout may register it: it is not to be left alone, and nobody took it out.
     pub(crate) fn may_be_registered(&self) -> bool {

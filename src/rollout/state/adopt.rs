@@ -100,7 +100,7 @@ impl RolloutState {
         record.is_none_or(|record| {
             // The clock of the cloud may be behind ours. When an instance was launched says nothing
             // of its updates.
-            let is_other = instance.revision.as_ref() != Some(&record.to);
+            let is_other = !record.brings(instance);
             launched < record.started && is_other && self.in_place.within.is_none()
         })
     }

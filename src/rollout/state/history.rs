@@ -62,7 +62,7 @@ impl InstanceHistory {
         self.is_new && !(rolls_back && self.predates)
     }
 
-    /// Notes whether it is in rotation.
+    /// Notes whether it is as wanted and in rotation.
     pub(super) fn see_rotation(
         &mut self,
         target: &Target,
@@ -71,6 +71,10 @@ impl InstanceHistory {
         serves: bool,
         now: Timestamp,
     ) {
+        if target.restart.is_some() {
+            // Its launch time may have been read only now.
+            self.is_new = target.wants(instance);
+        }
         let out = is_out(target, instance);
         let drains = instance.targets.values().any(|health| health.state == TargetState::Draining);
         self.listed |= !out || drains;

@@ -182,7 +182,7 @@ impl RolloutState {
         self.record.as_ref().filter(|record| {
             record.phase == Phase::Rolling
                 && record.rolls_back == is_back
-                && (is_back || record.leads_to(&target.revision))
+                && (is_back || record.leads_to(&target.goal()))
         })
     }
 

@@ -13,6 +13,7 @@ use rolling_provider::{Fleet, Observation};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 use tokio::sync::watch;
 
+use super::properties::an_hour_ago;
 use crate::test_fleets::{Dies, Mortal, SECOND, Witness};
 use crate::world::{
     bad, caller, fleet, group, roll_until, seconds, spec, thirty_percent, traffic_steps,
@@ -228,6 +229,25 @@ async fn an_additional_batch() {
 #[tokio::test]
 async fn an_immutable_rollout() {
     enumerate(story("immutable", Policy::Immutable)).await;
+}
+
+/// The same with a fleet that runs the revision already, and is restarted.
+fn restarting(story: Story) -> Story {
+    let initial_revision = story.config.revision.clone();
+    let config = FleetConfig { initial_revision, ..story.config };
+    let spec = RollingDeployment { restart: Some(an_hour_ago()), ..story.spec };
+    Story { config, spec, ..story }
+}
+
+#[tokio::test]
+async fn a_restart() {
+    enumerate(restarting(story("restart", thirty_percent()))).await;
+    enumerate(restarting(story("restart with an additional batch", additional()))).await;
+    enumerate(restarting(shifting(story("restart, blue/green", MOVING)))).await;
+    enumerate(restarting(unmanaged(story("restart, unmanaged", additional())))).await;
+    let (command, outcome) = (Some((70, Command::Abort)), Outcome::Aborted);
+    let aborted = story("restart that is aborted", additional());
+    enumerate(restarting(Story { command, outcome, ..aborted })).await;
 }
 
 #[tokio::test]

@@ -74,6 +74,8 @@ pub fn record() -> Record {
         id: "test".into(),
         generation: 1,
         to: "v2".into(),
+        restart: None,
+        zone: None,
         started: NOW,
         phase: Phase::Rolling,
         rolls_back: false,

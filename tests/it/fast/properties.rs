@@ -1,4 +1,4 @@
-//! The 27 promises of `docs/SEMANTICS.md`, one test each, over generated fleets, policies, boot
+//! The 28 promises of `docs/SEMANTICS.md`, one test each, over generated fleets, policies, boot
 //! times, failures and stale looks. The witness of [`crate::test_fleets`] judges every action by
 //! what is true in the simulator, not by what the engine was shown.
 
@@ -6,6 +6,7 @@ mod decisions;
 mod endings;
 mod generated;
 mod hooks;
+mod one_by_one;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use tokio::sync::watch;
 use crate::test_fleets::{Dies, Flaky, Mortal, SECOND, Stale, Witness, count_serving};
 use crate::world::{Run, caller, roll, roll_until, seconds};
 
-pub use self::generated::{Case, any_case, behaviours, good, suspended};
+pub use self::generated::{Case, an_hour_ago, any_case, behaviours, good, suspended, zones};
 
 /// A case that has been run.
 pub struct Ran {
@@ -135,14 +136,6 @@ proptest! {
     #[test]
     fn p01_no_action_lowers_serving_below_the_floor(case in any_case()) {
         nothing_broken(&run(&case), 1)?;
-    }
-
-    #[test]
-    fn p27_the_share_of_the_requests_rises_step_by_step(case in any_case()) {
-        let mut case = case;
-        (case.spec.policy, case.spec.pacing) = (Policy::TrafficSplitting, Pacing::Batch);
-        case.spec.suspend_processes = suspended(&mut case.config, case.spec.policy);
-        nothing_broken(&run(&case), 27)?;
     }
 
     #[test]

@@ -56,6 +56,7 @@ fn refused_value(row: &Unsupported) -> Value {
         (_, "/traffic/new_version_percent" | "/traffic/step_percent") => json!(20),
         (_, "/traffic/steps") => json!([{ "percent": 20 }]),
         (_, "/traffic/evaluation_time" | "/traffic/terminate_after") => json!("1m"),
+        (_, "/restart") => json!("2026-07-01T12:00:00Z"),
         (_, "/lifecycle_hooks") => json!("wait"),
         (_, "/wait_for_termination") => json!(true),
         (_, "/scale_in_protected_instances") => json!("ignore"),

@@ -163,6 +163,7 @@ impl InstancesFleet {
             name,
             kind: "target group",
             revision,
+            restart: None,
             target_groups: groups,
             second: None,
             shifted_by: BTreeSet::new(),

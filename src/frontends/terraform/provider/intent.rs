@@ -69,8 +69,8 @@ impl Intent {
         };
         let preview = private_state.preview(&spec, &wanted);
         // For the same revision, what the refresh itself found says more than its figures do.
-        let changes =
-            if private_state.wanted == wanted { private_state.changes } else { preview.changes };
+        let is_same = private_state.is_of(&wanted, spec.restart);
+        let changes = if is_same { private_state.changes } else { preview.changes };
         let rolls = if changes { Rolls::Fleet(preview) } else { Rolls::Nothing };
         Intent { wanted: Some(wanted), rolls }
     }
@@ -135,6 +135,7 @@ fn rolls(name: &str, preview: &Preview) -> String {
     let from = preview.from.as_ref().filter(|from| **from != preview.to);
     let to = match (from, &preview.to) {
         (_, to) if *to == another_version() => String::new(),
+        (None, to) if preview.restart.is_some() => format!(" again on {to}"),
         (Some(from), to) => format!(" from {from} to {to}"),
         (None, to) => format!(" to {to}"),
     };

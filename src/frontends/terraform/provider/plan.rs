@@ -12,6 +12,7 @@ use super::request::{Config, Found, all, known, ours, to_json, unreadable};
 use super::{Configured, Provider};
 use crate::deployment::resource_state;
 use crate::deployment::{self, OpenError, config_to_look_with};
+use crate::document::config::TimeText;
 use crate::document::{self, Diagnostic};
 use crate::engine::{Rollout, UnderWay};
 use crate::providers::Providers;
@@ -202,7 +203,8 @@ fn settle(change: &Change, live: &Live) -> Settled {
             false => vec![intent.diagnostic(&name, preview.as_ref())],
         };
         let of = |(private_state, wanted): (&PrivateState, &Revision)| {
-            private_state.of_nothing_to_do(wanted)
+            let restart = config.value["restart"].as_str().and_then(TimeText::parse);
+            private_state.of_nothing_to_do(wanted, restart)
         };
         let private_state = private_state.as_ref().zip(intent.wanted.as_ref()).map(of);
         return Settled { planned, private_state, diagnostics };

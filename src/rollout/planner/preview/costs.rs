@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::deadlines::{ASSUMED_BOOT, SET_ASIDE_FOR};
 use super::super::input::Input;
 use super::super::preflight::span;
-use super::super::{View, termination};
+use super::super::{View, restart, termination};
 use crate::model::preview::{AtWorst, BatchPreview};
 use crate::model::spec::{HookPoint, OnFailure, Pacing, SetAside};
 use crate::rollout::serving::hook_told;
@@ -34,7 +34,7 @@ pub(super) fn at_worst(
     let by_rollout = replaced.max(exposed).saturating_add(count(view.stay_idle()));
     let rounds = spec.failure_threshold.max(1).div_ceil(exposed);
     let noticed = spec.health.healthy_timeout * rounds + input.drain() * (rounds - 1);
-    let recovers = spec.on_failure == OnFailure::Rollback;
+    let recovers = spec.on_failure == OnFailure::Rollback && !restart::is_same_again(input, view);
     let back = if recovers { input.drain() + launch(input) } else { Duration::ZERO };
     Some(AtWorst {
         out: (size - view.window.floor()).min(by_rollout).max(idle),

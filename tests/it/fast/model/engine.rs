@@ -232,6 +232,8 @@ pub fn record(id: &str, to: &Revision, generation: u64) -> Record {
         id: id.into(),
         generation,
         to: to.clone(),
+        restart: None,
+        zone: None,
         started: at(0),
         phase: Phase::Rolling,
         rolls_back: false,

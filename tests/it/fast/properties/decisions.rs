@@ -1,20 +1,29 @@
-//! Promises about single decisions and looks, without a rollout.
+//! Promises about single decisions and looks, most of them without a rollout.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use rolling::model::spec::{BatchSize, Health, Pacing, Policy, RollingDeployment, Window};
+use rolling::model::spec::{BatchSize, Health, Pacing, Policy, RollingDeployment, Window, Zones};
 use rolling::record::Record;
 use rolling::rollout::planner::{Input, View};
 use rolling::rollout::state::RolloutState;
 use rolling_provider::{Capacity, InstanceId, TargetState};
 
-use super::settings;
+use super::{any_case, nothing_broken, run, settings, suspended};
 use crate::fast::planner;
 use crate::world::{seconds, spec};
 
 proptest! {
     #![proptest_config(settings())]
+
+    #[test]
+    fn p27_the_share_of_the_requests_rises_step_by_step(case in any_case()) {
+        let mut case = case;
+        (case.spec.policy, case.spec.pacing) = (Policy::TrafficSplitting, Pacing::Batch);
+        case.spec.zones = Zones::Spread;
+        case.spec.suspend_processes = suspended(&mut case.config, case.spec.policy);
+        nothing_broken(&run(&case), 27)?;
+    }
 
     #[test]
     fn p04_every_accepted_configuration_has_a_place_in_its_window(

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use rolling::model::spec::{
-    BatchSize, Bound, Health, OnFailure, Pacing, Policy, RollingDeployment,
+    BatchSize, Bound, Health, OnFailure, Pacing, Policy, RollingDeployment, Zones,
 };
-use rolling_simulator::{Behaviour, FleetConfig};
+use rolling_provider::Timestamp;
+use rolling_simulator::{Behaviour, EPOCH, FleetConfig};
 
 use crate::test_fleets::SECOND;
 use crate::world::{fleet, group, seconds, spec, traffic_steps};
@@ -88,7 +89,19 @@ fn good_fleet() -> impl Strategy<Value = FleetConfig> {
         )
 }
 
-/// A case in which nothing fails.
+/// One zone after the other, where a policy can do that.
+pub fn zones(policy: Policy, pacing: Pacing) -> Zones {
+    let at_once = policy.shifts() || [Policy::AllAtOnce, Policy::Immutable].contains(&policy);
+    if at_once || pacing == Pacing::Continuous { Zones::Spread } else { Zones::OneByOne }
+}
+
+/// An hour before the simulator's time begins: its instances are a day old then.
+pub fn an_hour_ago() -> Timestamp {
+    Timestamp(EPOCH.0 - 3_600_000)
+}
+
+/// A case in which nothing fails. What is drawn from the fleet's seed changes no other draw: whether
+/// it restarts what runs the revision, and whether zones come one by one.
 pub fn good() -> impl Strategy<Value = Case> {
     let steps = prop::collection::btree_map(1..=99u32, 0..=60u64, 1..=3);
     (good_fleet(), policies(), 0..=15u64, 1..=10u64, steps).prop_map(
@@ -97,6 +110,11 @@ pub fn good() -> impl Strategy<Value = Case> {
                 suspend_processes: suspended(&mut config, policy),
                 traffic_steps: traffic_steps(&steps.into_iter().collect::<Vec<_>>()),
                 pacing,
+                restart: (config.seed % 4 == 1).then(an_hour_ago),
+                zones: match config.seed / 4 % 3 {
+                    1 => zones(policy, pacing),
+                    _ => Zones::Spread,
+                },
                 health: Health {
                     min_healthy_time: seconds(soak),
                     healthy_timeout: seconds(900),
@@ -145,6 +163,11 @@ pub fn any_case() -> impl Strategy<Value = Case> {
     let lag = prop_oneof![Just(0u64), 1..=8u64];
     (good(), failing, lag).prop_map(|(mut case, failing, lag)| {
         case.lag = seconds(lag);
+        let is_same = case.config.seed / 16 % 2 == 1;
+        if is_same && failing.is_none() && case.spec.restart.is_some() {
+            // The fleet runs the revision already.
+            case.config.initial_revision = case.config.revision.clone();
+        }
         if let Some((behaviour, on_failure, threshold, keep)) = failing {
             if behaviour == Behaviour::Flap {
                 // An instance that flaps between two looks breaks the floor by itself.

@@ -7,7 +7,7 @@ use rolling::record::lease::{Claim, Lease, WATCH, Watch, is_fresh};
 use rolling::record::{Ending, LEASE, Phase, Record, record_in};
 use rolling::rollout::control::{self, Found};
 use rolling::rollout::ownership::{LATE, Ownership};
-use rolling_provider::Tags;
+use rolling_provider::{Goal, Tags};
 
 use super::super::engine::{ModelEngine, revision};
 use super::super::world::{Call, How, World, at, moment};
@@ -122,7 +122,9 @@ impl Process {
                 Task::Say(_) => record.as_ref().map_or(revision(2), |record| record.to.clone()),
             };
             let found = record.as_ref();
-            let found = found.map(|r| control::found(r, &to, command.as_ref().map(|w| w.command)));
+            let found = found.map(|r| {
+                control::found(r, &Goal::of(to.clone()), command.as_ref().map(|w| w.command))
+            });
             let is_back = record.as_ref().is_some_and(|record| record.rolls_back);
             process.command_given |= command.is_some();
             process.stage = Stage::Driving(Box::new(ModelEngine {
