@@ -13,6 +13,7 @@ use super::context::RolloutContext;
 use super::control_outcome::ControlOutcome;
 use super::executor::{RolloutExecutor, UnderWay};
 use super::instance_refresh::InstanceRefreshExecutor;
+use super::predecessor;
 use super::rolling::RollingExecutor;
 use super::session::Session;
 use crate::model::event::{Envelope, InstanceReport, Report};
@@ -118,6 +119,23 @@ impl Rollout {
     ) -> Result<ControlOutcome, ProviderError> {
         let mut session = Session::new(&self.context().caller.rollout_id, stop, emit);
         self.executor.command(command, &mut session).await
+    }
+
+    /// Whether an engine is at work on a rollout to another revision.
+    pub fn has_predecessor(&self) -> bool {
+        predecessor::is_at_work(&*self.executor)
+    }
+
+    /// Waits until no engine is at work on a rollout to another revision: it has released its
+    /// lease, or no longer renews it. Returns whether that is so: not when `stop` asks to end.
+    ///
+    /// # Errors
+    /// The error of the cloud.
+    pub async fn wait_for_predecessor(
+        &mut self,
+        stop: &watch::Receiver<Stop>,
+    ) -> Result<bool, ProviderError> {
+        predecessor::wait_for_end(&mut *self.executor, stop).await
     }
 
     /// Removes from the target what an ended rollout left there to be read. Touches nothing else.
