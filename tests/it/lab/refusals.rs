@@ -123,6 +123,39 @@ fn a_group_that_is_not_supported_yet_is_refused_by_name() {
 }
 
 #[test]
+fn a_group_whose_tasks_ecs_protects_is_told_of_with_what_to_do() {
+    let Some(account) = account() else { return };
+    let template = account.fleet(small(), json!({}));
+    let instance = |id: &str| {
+        json!({
+            "InstanceId": id, "AvailabilityZone": "us-east-1a", "ProtectedFromScaleIn": true,
+            "LifecycleState": "InService", "HealthStatus": "Healthy",
+            "LaunchTemplate": { "LaunchTemplateId": template, "Version": "1" },
+        })
+    };
+    let managed = json!({ "Key": "AmazonECSManaged", "Value": "true", "ResourceId": "web" });
+    account.put(
+        "groups/web",
+        json!({
+            "Instances": [instance("i-0123456789abcdef0"), instance("i-0123456789abcdef1")],
+            "NewInstancesProtectedFromScaleIn": true,
+            "Tags": [managed],
+        }),
+    );
+    let message =
+        "protected from scale-in by the managed termination protection of the ECS capacity";
+    for command in ["plan", "doctor"] {
+        let ran = account.run(command, &resource(&template));
+        assert!(ran.stdout.contains(message), "{command}: {ran:?}");
+        assert!(ran.stdout.contains("scale_in_protected_instances"), "{command}: {ran:?}");
+    }
+    let mut wanted = resource(&template);
+    wanted["scale_in_protected_instances"] = json!("refresh");
+    let planned = account.run("plan", &wanted);
+    assert!(planned.code == 0 && !planned.stdout.contains(message), "{planned:?}");
+}
+
+#[test]
 fn an_instance_that_is_set_aside_is_told_of() {
     let Some(account) = account() else { return };
     let template = account.fleet(small(), json!({}));

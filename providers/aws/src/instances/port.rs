@@ -172,6 +172,7 @@ impl InstancesFleet {
             hooks: Vec::new(),
             processes: Processes::default(),
             no_surge: None,
+            protected_by: None,
             hindrances: found.hindrances,
             no_auto_rollback: None,
             warnings,
