@@ -98,10 +98,11 @@ fn a_target_group_that_could_never_be_healthy_is_named() {
 #[test]
 fn a_group_that_is_not_supported_yet_is_refused_by_name() {
     let source = json!({ "Identifier": "arn:aws:vpc-lattice:x", "Type": "vpc-lattice" });
-    let own = json!({ "LaunchTemplateSpecification": { "LaunchTemplateId": "lt-2" } });
+    let own = json!({ "LaunchTemplateId": "lt-2", "Version": "7" });
+    let own = json!({ "InstanceType": "c7g.large", "LaunchTemplateSpecification": own });
     let mixed = json!({ "LaunchTemplate": { "Overrides": [own] } });
     let cases = [
-        (json!({ "MixedInstancesPolicy": mixed }), "launch templates of their own"),
+        (json!({ "MixedInstancesPolicy": mixed }), "templates of their own (c7g.large: lt-2:7)"),
         (json!({ "LaunchConfigurationName": "old" }), "launch configuration"),
         (json!({ "LoadBalancerNames": ["classic"] }), "classic load balancer"),
         (json!({ "TrafficSources": [source] }), "vpc-lattice"),
@@ -119,6 +120,8 @@ fn a_group_that_is_not_supported_yet_is_refused_by_name() {
         let template = account.fleet(small(), json!({}));
         account.put("groups/web", shown);
         assert_refused(&account, &resource(&template), "/auto_scaling_group/name", message);
+        let planned = account.run("plan", &resource(&template));
+        assert!(planned.code == 2 && planned.stdout.contains(message), "{planned:?}");
     }
 }
 
