@@ -26,6 +26,7 @@ use crate::record::lease::Lease;
 use crate::rollout::control::Answer;
 use crate::rollout::instance_refresh::Idle;
 use crate::rollout::planner::Preflight;
+use crate::rollout::way_back::WayBack;
 
 /// A deployment that was looked up in the cloud, and may be previewed or run.
 pub struct Rollout {
@@ -244,10 +245,20 @@ impl Rollout {
         self.context().left_alone()
     }
 
-    /// The revisions other than the wanted one that the fleet, its template or the caller shows, and
-    /// to which a rollback could go.
-    pub fn other_revisions(&self) -> Vec<Revision> {
-        self.context().other_revisions()
+    /// Returns where a rollback goes whose rollout left no record: to the revision before the one
+    /// that the fleet runs. `completed` and `previous` are those of a stored state; without
+    /// them the caller's count, or else what the cloud shows of instances that are gone.
+    pub async fn way_back(
+        &self,
+        completed: Option<&Revision>,
+        previous: Option<&Revision>,
+    ) -> WayBack {
+        self.context().way_back(completed, previous).await
+    }
+
+    /// Returns the last revision before the completed one that the whole fleet is known to have run.
+    pub fn previous(&self) -> Option<Revision> {
+        self.context().previous(self.executor.completed().as_ref())
     }
 
     /// Returns how many instances are missing, and why by the fleet's own activities.

@@ -24,3 +24,4 @@ pub mod sizes;
 pub mod traffic;
 pub mod updates;
 mod validation;
+mod way_back;

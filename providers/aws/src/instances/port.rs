@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
-use aws_sdk_ec2::types::InstanceAttributeName;
+use aws_sdk_ec2::types::{Filter, InstanceAttributeName};
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, Observation, Processes,
-    ProviderError, Revision, Target, Timestamp,
+    ProviderError, Revision, Target, TerminatedInstance, Timestamp,
 };
 use tokio::sync::OnceCell;
 
-use super::keys::{GROUP, NOT_FOUND};
+use super::keys::{GROUP, MEMBER, NOT_FOUND};
 use crate::clock::ClockRef;
 use crate::connect::Aws;
 use crate::error::from_sdk;
@@ -104,6 +104,11 @@ impl Fleet for InstancesFleet {
         instances: &BTreeSet<InstanceId>,
     ) -> Result<BTreeMap<InstanceId, String>, ProviderError> {
         self.aws.addresses(instances).await
+    }
+
+    async fn terminated(&self) -> Result<Vec<TerminatedInstance>, ProviderError> {
+        let filter = Filter::builder().name(format!("tag:{MEMBER}"));
+        self.aws.terminated(filter.values(self.primary_arn()).build()).await
     }
 
     async fn may_roll(&self, begins: bool) -> Result<(), ProviderError> {
