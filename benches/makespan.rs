@@ -69,6 +69,7 @@ async fn makespan(config: FleetConfig, spec: RollingDeployment) -> Duration {
         is_gone: |_| false,
         jitter: 0.0,
         completed: None,
+        previous: None,
         hook_driver: None,
     };
     let rollout = Rollout::prepare(simulator, spec, &caller).await.expect("prepare");

@@ -160,6 +160,7 @@ async fn roll(n: u32) {
         is_gone: |_| false,
         jitter: 0.0,
         completed: None,
+        previous: None,
         hook_driver: None,
     };
     let rollout = Rollout::prepare(simulator, spec(), &caller).await.expect("prepare");

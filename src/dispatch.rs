@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::runtime::Builder;
@@ -58,7 +58,7 @@ enum Subcommands {
     Resume(Arguments),
     /// Abort a rollout: restore what is borrowed, leave the instances as they are
     Abort(Arguments),
-    /// Roll back to the last completed revision, or to the one that --to names
+    /// Roll back to the last completed revision; once the rollout is over, to the revision before
     Rollback {
         #[command(flatten)]
         args: Arguments,
@@ -66,6 +66,10 @@ enum Subcommands {
         /// launch template
         #[arg(long, value_name = "REVISION")]
         to: Option<String>,
+        /// The state that a front-end keeps, for a rollback after the end of a rollout: the output of
+        /// `terraform show -json`, a terraform.tfstate, or a state of JSON-RPC or Ansible
+        #[arg(long, value_name = "FILE", conflicts_with = "to")]
+        state: Option<PathBuf>,
     },
     /// List everything that would prevent a rollout from completing; changes nothing
     Doctor(Arguments),
@@ -125,10 +129,10 @@ pub fn run(args: impl Iterator<Item = OsString>, context: &ProcessContext) -> u8
             Subcommands::Pause(args) => cli::command(Command::Pause, &args, context).await,
             Subcommands::Resume(args) => cli::command(Command::Resume, &args, context).await,
             Subcommands::Abort(args) => cli::command(Command::Abort, &args, context).await,
-            Subcommands::Rollback { args, to: None } => {
-                cli::command(Command::Rollback, &args, context).await
+            Subcommands::Rollback { args, to: None, state } => {
+                cli::roll_back(state.as_deref(), &args, context).await
             }
-            Subcommands::Rollback { args, to: Some(to) } => {
+            Subcommands::Rollback { args, to: Some(to), .. } => {
                 cli::roll_back_to(&to, &args, context).await
             }
             Subcommands::Doctor(args) => cli::doctor(&args, context).await,

@@ -26,6 +26,7 @@ mod look_up;
 mod message;
 mod observer;
 pub mod owner;
+mod predecessor;
 mod probe;
 mod program;
 mod report;

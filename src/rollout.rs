@@ -18,3 +18,4 @@ pub(crate) mod recovery;
 pub(crate) mod renewal;
 pub(crate) mod serving;
 pub mod state;
+pub mod way_back;

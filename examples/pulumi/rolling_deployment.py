@@ -26,6 +26,7 @@ COMPUTED = (
     "target_revision",
     "deployed_revision",
     "completed_revision",
+    "previous_revision",
     "batches",
     "floor",
     "ceiling",
@@ -110,6 +111,7 @@ class RollingDeployment(Resource, module="rolling", name="Deployment"):
     target_revision: pulumi.Output[str]
     deployed_revision: pulumi.Output[str | None]
     completed_revision: pulumi.Output[str | None]
+    previous_revision: pulumi.Output[str | None]
     batches: pulumi.Output[list]
     floor: pulumi.Output[int]
     ceiling: pulumi.Output[int]

@@ -68,6 +68,24 @@ pub(crate) async fn prepare(
     Rollout::prepare(fleet, spec, caller).await.map_err(OpenError::Provider)
 }
 
+/// Looks at the target of `config`, to roll it back to `revision`, whatever `config` names.
+///
+/// # Errors
+/// See [`OpenError`]; also what would keep a rollout from beginning, and that `revision` is none.
+pub(crate) async fn prepare_rollback(
+    providers: &Providers,
+    config: &Value,
+    revision: &str,
+    caller: &Caller,
+) -> Result<Rollout, OpenError> {
+    let (config, spec) = document::deployment(config, "").map_err(OpenError::Document)?;
+    let (name, pointer) = Default::default();
+    let resource = document::Resource { name, pointer, config, spec };
+    let back = document::rolled_back_to(&resource, revision).map_err(OpenError::Document)?;
+    let fleet = providers.open(&back.config).await.map_err(OpenError::Provider)?;
+    Rollout::prepare(fleet, back.spec, caller).await.map_err(OpenError::Provider)
+}
+
 async fn open(
     providers: &Providers,
     config: &Value,

@@ -60,6 +60,10 @@ computed! {
     Outcome:
     /// The last revision that the whole fleet is known to have run: the target of a rollback.
     completed_revision: String,
+    Outcome:
+    /// The last revision before `completed_revision` that the whole fleet is known to have run: the
+    /// target of a rollback once the rollout is over.
+    previous_revision: String,
     Plan:
     /// The planned batches.
     batches: Vec<BatchSizes>,
@@ -125,6 +129,7 @@ pub(crate) fn current(config: &Value, rollout: &Rollout) -> Value {
         target_revision: Some(rollout.wanted().to_string()),
         deployed_revision: deployed(&instances),
         completed_revision: rollout.completed().map(|revision| revision.to_string()),
+        previous_revision: rollout.previous().map(|revision| revision.to_string()),
         batches: Some(Vec::new()),
         floor: Some(preview.floor),
         ceiling: Some(preview.ceiling),
@@ -195,6 +200,7 @@ pub(crate) fn after(config: &Value, id: &str, planned: &Value, report: &Report) 
         target_revision: Some(report.to.to_string()),
         deployed_revision: deployed(&report.instances),
         completed_revision: report.completed.as_ref().map(ToString::to_string),
+        previous_revision: report.previous.as_ref().map(ToString::to_string),
         fleet: Some(fleet(&report.instances)),
         instances: Some(report.instances.clone()),
         last_error: error,
@@ -205,6 +211,23 @@ pub(crate) fn after(config: &Value, id: &str, planned: &Value, report: &Report) 
         state[name] = planned[name].clone();
     }
     state
+}
+
+/// Returns the revisions that a state keeps for a rollback: the last one that the whole fleet ran,
+/// and the one before it.
+pub(crate) fn stored_revisions(state: &Value) -> (Option<Revision>, Option<Revision>) {
+    let stored = |name: &str| state[name].as_str().map(Revision::new);
+    (stored("completed_revision"), stored("previous_revision"))
+}
+
+/// Returns the `previous_revision` of a state in which the fleet has completed `completed` since
+/// `prior`.
+pub(crate) fn previous_after(prior: &Value, completed: &Value) -> Value {
+    if completed.is_null() {
+        return prior["previous_revision"].clone();
+    }
+    let known = [&prior["completed_revision"], &prior["previous_revision"]];
+    known.into_iter().find(|it| !it.is_null() && *it != completed).cloned().unwrap_or_default()
 }
 
 /// Returns the computed part of a state; what is no object comes back as it is.

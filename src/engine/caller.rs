@@ -54,6 +54,8 @@ pub struct Caller {
     pub tell: fn(&str),
     /// The last revision that the whole fleet ran, if the caller stores state and knows it.
     pub completed: Option<Revision>,
+    /// The last revision before that one, if the caller stores state and knows it.
+    pub previous: Option<Revision>,
     /// Makes the tries of hooks in place of this program; `None` for commands and requests.
     pub hook_driver: Option<Arc<dyn HookDriver>>,
 }
@@ -71,6 +73,7 @@ impl Caller {
             unseen_for: Duration::ZERO,
             tell: |_| (),
             completed: None,
+            previous: None,
             hook_driver: None,
         }
     }

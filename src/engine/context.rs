@@ -1,6 +1,7 @@
 //! What every executor of a rollout knows of the fleet, and how it looks again.
 
 mod look;
+mod past;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub(super) struct RolloutContext {
     pub(super) look: Observation,
     pub(super) state: RolloutState,
     pub(super) observer: Observer,
+    /// The revision that the whole fleet ran when this process first looked at it, where it ran one.
+    ran: Option<Revision>,
     /// The alarms among the gates, as they were when the target was looked up.
     alarms: Vec<Alarm>,
 }
@@ -67,6 +70,7 @@ impl RolloutContext {
             wanted: target.revision.clone(),
             restart: spec.restart.map(Restart::before),
             state: RolloutState::new(caller.rollout_id.as_str(), look.at),
+            ran: None,
             alarms,
             look,
             spec,
@@ -189,26 +193,6 @@ impl RolloutContext {
         let mut activities = self.state.launches.activities.iter();
         let failed = activities.find(|activity| activity.failed);
         (missing > 0).then(|| (missing, failed.map(|activity| activity.cause.clone())))
-    }
-
-    /// The revisions that the fleet, its template or the caller shows, without the present one: the
-    /// one that all instances run, or where they run several, the wanted one.
-    pub(super) fn other_revisions(&self) -> Vec<Revision> {
-        let instances = || self.look.instances.values();
-        let live = instances().filter(|instance| instance.lifecycle.is_live());
-        let run: BTreeSet<&Revision> = live.filter_map(|it| it.revision.as_ref()).collect();
-        let present = match Vec::from_iter(run).as_slice() {
-            [one] => (*one).clone(),
-            _ => self.wanted.clone(),
-        };
-        // A template says nothing of instances that are updated in place.
-        let template =
-            self.look.template.iter().filter(|_| !self.input(self.look.at).is_in_place());
-        let ran = instances().filter_map(|instance| instance.revision.as_ref());
-        let known = ran.chain(template).chain(&self.caller.completed);
-        let resolved = known.map(|revision| self.target.resolve(revision));
-        let others: BTreeSet<&Revision> = resolved.filter(|it| **it != present).collect();
-        others.into_iter().cloned().collect()
     }
 
     /// Warns of the alarms that are raised, where there is anything to do.

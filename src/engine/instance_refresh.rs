@@ -45,6 +45,7 @@ impl InstanceRefreshExecutor {
         let mut executor = Self { fleet, context, latest: None, command: None };
         executor.latest = executor.look_up_latest().await?;
         executor.restore(executor.context.look.clone());
+        executor.context.note_what_ran();
         let record = Record::from_tags(&executor.context.look.record).map_err(|why| {
             ProviderError::invalid("read the rollout record", "", why.to_string())
         })?;

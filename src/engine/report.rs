@@ -51,6 +51,7 @@ impl RolloutContext {
             cause: cause.unwrap_or(state.direction.cause),
             target: self.target.name.clone(),
             to: self.wanted.clone(),
+            previous: self.previous(completed.as_ref()),
             completed,
             restored: None,
             retained_failed: state.removed.retained_failed.iter().cloned().collect(),

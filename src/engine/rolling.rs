@@ -75,6 +75,7 @@ impl RollingExecutor {
                  borrowed any more, remove the tags that start with rolling:",
             )
         })?;
+        executor.context.note_what_ran();
         executor.ask_why_missing().await;
         Ok(executor)
     }

@@ -15,6 +15,7 @@ use super::context::RolloutContext;
 use super::control_outcome::ControlOutcome;
 use super::executor::{RolloutExecutor, UnderWay};
 use super::instance_refresh::InstanceRefreshExecutor;
+use super::predecessor;
 use super::rolling::RollingExecutor;
 use super::session::Session;
 use crate::model::event::{Envelope, InstanceReport, Report};
@@ -27,6 +28,7 @@ use crate::record::lease::Lease;
 use crate::rollout::control::Answer;
 use crate::rollout::instance_refresh::Idle;
 use crate::rollout::planner::Preflight;
+use crate::rollout::way_back::WayBack;
 
 /// A deployment that was looked up in the cloud, and may be previewed or run.
 pub struct Rollout {
@@ -120,6 +122,23 @@ impl Rollout {
     ) -> Result<ControlOutcome, ProviderError> {
         let mut session = Session::new(&self.context().caller.rollout_id, stop, emit);
         self.executor.command(command, &mut session).await
+    }
+
+    /// Whether an engine is at work on a rollout to another revision.
+    pub fn has_predecessor(&self) -> bool {
+        predecessor::is_at_work(&*self.executor)
+    }
+
+    /// Waits until no engine is at work on a rollout to another revision: it has released its
+    /// lease, or no longer renews it. Returns whether that is so: not when `stop` asks to end.
+    ///
+    /// # Errors
+    /// The error of the cloud.
+    pub async fn wait_for_predecessor(
+        &mut self,
+        stop: &watch::Receiver<Stop>,
+    ) -> Result<bool, ProviderError> {
+        predecessor::wait_for_end(&mut *self.executor, stop).await
     }
 
     /// Removes from the target what an ended rollout left there to be read. Touches nothing else.
@@ -228,10 +247,20 @@ impl Rollout {
         self.context().left_alone()
     }
 
-    /// The revisions other than the wanted one that the fleet, its template or the caller shows, and
-    /// to which a rollback could go.
-    pub fn other_revisions(&self) -> Vec<Revision> {
-        self.context().other_revisions()
+    /// Returns where a rollback goes whose rollout left no record: to the revision before the one
+    /// that the fleet runs. `completed` and `previous` are those of a stored state; without
+    /// them the caller's count, or else what the cloud shows of instances that are gone.
+    pub async fn way_back(
+        &self,
+        completed: Option<&Revision>,
+        previous: Option<&Revision>,
+    ) -> WayBack {
+        self.context().way_back(completed, previous).await
+    }
+
+    /// Returns the last revision before the completed one that the whole fleet is known to have run.
+    pub fn previous(&self) -> Option<Revision> {
+        self.context().previous(self.executor.completed().as_ref())
     }
 
     /// Returns how many instances are missing, and why by the fleet's own activities.

@@ -5,6 +5,7 @@
 //! `plan --detailed-exitcode`), 130, 143 and 129 interrupted by SIGINT, SIGTERM
 //! and SIGHUP.
 
+mod after_end;
 pub(super) mod answers;
 pub(super) mod apply;
 mod arguments;
@@ -21,7 +22,7 @@ mod supersede;
 
 pub(crate) use apply::{apply, roll_back_to};
 pub(crate) use arguments::{Arguments, OutputFormat, print_json};
-pub(crate) use command::command;
+pub(crate) use command::{command, roll_back};
 pub(crate) use doctor::doctor;
 pub(crate) use follow::{follow, is_progress};
 pub(crate) use plan::{plan, validate};

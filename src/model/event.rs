@@ -219,6 +219,10 @@ pub struct Report {
     pub to: Revision,
     /// The last revision that the whole fleet is known to have run.
     pub completed: Option<Revision>,
+    /// The last revision before the completed one that the whole fleet is known to have run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default)]
+    pub previous: Option<Revision>,
     /// The revision that was restored, where the rollout has rolled back. It is not the completed one
     /// where instances that are left alone run another.
     #[serde(skip_serializing_if = "Option::is_none")]

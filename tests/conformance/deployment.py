@@ -31,6 +31,7 @@ COMPUTED = [
     "target_revision",
     "deployed_revision",
     "completed_revision",
+    "previous_revision",
     "batches",
     "floor",
     "ceiling",

@@ -43,4 +43,5 @@ mod support;
 mod terminal;
 mod termination;
 mod vocabulary;
+mod way_back;
 mod witness;

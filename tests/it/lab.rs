@@ -25,3 +25,4 @@ pub mod sizes;
 pub mod traffic;
 pub mod updates;
 mod validation;
+mod way_back;

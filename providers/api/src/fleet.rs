@@ -60,6 +60,15 @@ pub trait Fleet: Send + Sync {
         Ok(BTreeMap::new())
     }
 
+    /// Returns instances that the fleet had and that are terminated, as far as the cloud still knows
+    /// of them. Called only for a rollback where nothing is recorded of the rollout. Reads only.
+    ///
+    /// # Errors
+    /// Any error of the cloud.
+    async fn terminated(&self) -> Result<Vec<TerminatedInstance>, ProviderError> {
+        Ok(Vec::new())
+    }
+
     /// Whether looks always show the current record, and a write of it fails unless it is as the
     /// last look showed it. The engine then holds the lease exclusively as long as it renews it.
     /// Elsewhere looks lag, and two engines can overlap for a moment.
@@ -111,6 +120,21 @@ pub struct Done {
     pub lowered_from: Option<u32>,
     /// Whether the instance to remove was already gone, so that no size was lowered either.
     pub was_gone: bool,
+}
+
+/// An instance that a fleet had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TerminatedInstance {
+    /// Its id.
+    pub id: InstanceId,
+    /// What it ran; `None` where the cloud does not know.
+    pub revision: Option<Revision>,
+    /// When it was launched, on the cloud's clock.
+    pub launched_at: Option<Timestamp>,
+    /// When it was terminated, on the cloud's clock.
+    pub terminated_at: Option<Timestamp>,
+    /// Whether a rollout had marked it as failed.
+    pub failed: bool,
 }
 
 /// What an adapter finds about a target beyond what resolving it shows.

@@ -36,7 +36,7 @@ mod target;
 pub use action::{Action, Tags};
 pub use clock::{Clock, Timestamp};
 pub use error::{Effect, ErrorKind, ProviderError};
-pub use fleet::{Activity, ActivityKind, Alarm, Done, Examination, Fleet};
+pub use fleet::{Activity, ActivityKind, Alarm, Done, Examination, Fleet, TerminatedInstance};
 pub use goal::{Goal, Restart};
 pub use ids::{InstanceId, Revision, TargetGroupId};
 pub use instance_refresh::{

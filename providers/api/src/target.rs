@@ -42,6 +42,9 @@ pub struct Target {
     pub processes: Processes,
     /// Why nothing can be launched beside this fleet, if that is the case.
     pub no_surge: Option<String>,
+    /// What protects every instance of the fleet from scale-in, new ones as well, and ends that only
+    /// for an instance on which nothing runs, if something does.
+    pub protected_by: Option<&'static str>,
     /// What keeps a rollout from beginning or going forward, but not from being reported, halted or
     /// rolled back: a missing listener rule, for example.
     pub hindrances: Vec<ProviderError>,
@@ -106,6 +109,7 @@ impl Target {
             hooks: Vec::new(),
             processes: Processes::default(),
             no_surge: None,
+            protected_by: None,
             hindrances: Vec::new(),
             no_auto_rollback: None,
             warnings: Vec::new(),

@@ -50,6 +50,14 @@ pub(crate) fn refused(group: &SdkGroup) -> Option<(String, String)> {
     ))
 }
 
+/// Returns what protects every instance of `group` from scale-in, if a controller does, and ends
+/// that only for an instance on which nothing runs.
+pub(crate) fn protected_by(group: &SdkGroup) -> Option<&'static str> {
+    tag(group, |key| key == ECS)?;
+    let protects = group.new_instances_protected_from_scale_in() == Some(true);
+    protects.then_some("the managed termination protection of the ECS capacity provider")
+}
+
 /// Returns warnings about what a controller of `group` does with a rollout.
 pub(crate) fn warnings(group: &SdkGroup) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -104,6 +112,19 @@ mod tests {
             let (message, way_out) = refused(&group(&[("Name", "x"), (key, value)])).expect(key);
             assert!(message.contains(what) && way_out.contains(remedy), "{message} {way_out}");
         }
+    }
+
+    #[test]
+    fn an_ecs_capacity_provider_protects_a_group_where_it_manages_termination() {
+        let protects = |tags: &[(&str, &str)], protects| {
+            let mut group = group(tags);
+            group.new_instances_protected_from_scale_in = protects;
+            protected_by(&group)
+        };
+        let managed = protects(&[(ECS, "true")], Some(true)).expect("a protector");
+        assert!(managed.contains("ECS capacity provider"), "{managed}");
+        assert_eq!(protects(&[(ECS, "true")], Some(false)), None);
+        assert_eq!(protects(&[("Name", "web")], Some(true)), None);
     }
 
     #[test]

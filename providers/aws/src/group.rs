@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_autoscaling::types::MixedInstancesPolicy;
+use aws_sdk_ec2::types::Filter;
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, InstanceRefreshes,
     LifecycleHook, Observation, ProviderError, Revision, ScheduledAction, Target, TargetGroup,
-    Timestamp,
+    TerminatedInstance, Timestamp,
 };
 use tokio::sync::OnceCell;
 
@@ -148,6 +149,11 @@ impl Fleet for AutoScalingGroupFleet {
         instances: &BTreeSet<InstanceId>,
     ) -> Result<BTreeMap<InstanceId, String>, ProviderError> {
         self.aws.addresses(instances).await
+    }
+
+    async fn terminated(&self) -> Result<Vec<TerminatedInstance>, ProviderError> {
+        let filter = Filter::builder().name("tag:aws:autoscaling:groupName");
+        self.aws.terminated(filter.values(&self.group.name).build()).await
     }
 
     async fn may_roll(&self, begins: bool) -> Result<(), ProviderError> {

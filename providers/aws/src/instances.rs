@@ -5,6 +5,7 @@
 //! no target group.
 
 mod act;
+mod by_address;
 mod convert;
 mod elsewhere;
 mod fleet;
@@ -12,5 +13,6 @@ mod keys;
 mod launch;
 mod look;
 mod port;
+mod registered;
 
 pub use fleet::{InstancesFleet, TargetGroupInstances};

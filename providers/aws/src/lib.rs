@@ -64,6 +64,7 @@ mod resolve;
 mod skew;
 mod target_groups;
 mod template;
+mod terminated;
 mod traffic;
 
 pub use config::{AssumedRole, AwsConfig, Keys, Token, WebIdentity};

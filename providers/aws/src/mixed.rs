@@ -36,9 +36,17 @@ fn overrides(group: &SdkGroup) -> impl Iterator<Item = &LaunchTemplateOverrides>
     templates.into_iter().flat_map(|templates| templates.overrides())
 }
 
-/// Whether a type of the policy has a separate template.
-pub(crate) fn overrides_templates(group: &SdkGroup) -> bool {
-    overrides(group).any(|each| each.launch_template_specification().is_some())
+/// Returns the types of the policy that have templates of their own, each with its template and
+/// version.
+pub(crate) fn templates(group: &SdkGroup) -> Vec<String> {
+    let own = overrides(group).filter_map(|each| {
+        let template = each.launch_template_specification()?;
+        let named = template.launch_template_id().or(template.launch_template_name());
+        let version = template.version().unwrap_or("$Default");
+        let kind = each.instance_type().unwrap_or("types by requirements");
+        Some(format!("{kind}: {}:{version}", named.unwrap_or_default()))
+    });
+    own.collect()
 }
 
 /// Whether the policy chooses among types, regardless of the template.

@@ -126,12 +126,19 @@ fn unsupported(group: &SdkGroup) -> Option<(String, String)> {
             "choose another group".to_owned(),
         ));
     }
-    if mixed::overrides_templates(group) {
-        return no(
-            "has a mixed instances policy whose types have launch templates of their own, which is \
-             not supported: it is not said which version each of them is to run",
-            "use one launch template for all types of the policy",
-        );
+    let templates = mixed::templates(group);
+    if !templates.is_empty() {
+        return Some((
+            format!(
+                "has a mixed instances policy whose types have launch templates of their own ({}), \
+                 which is not supported: a revision is one version of one template, and it is not \
+                 said which version each of these types is to run",
+                templates.join(", ")
+            ),
+            "use one launch template for all types of the policy (an override may have an image of \
+             its own, for another architecture), or a group for each template"
+                .to_owned(),
+        ));
     }
     if group.launch_configuration_name().is_some() || mixed::template(group).is_none() {
         return no(
@@ -200,12 +207,16 @@ mod tests {
     fn a_plain_group_is_not_refused_and_every_unsupported_one_is_by_name() {
         assert_eq!(unsupported(&supported().build()), None);
         let lattice = TrafficSourceIdentifier::builder().identifier("x").r#type("vpc-lattice");
-        let own = LaunchTemplateSpecification::builder().launch_template_id("lt-2").build();
-        let own = LaunchTemplateOverrides::builder().launch_template_specification(own).build();
+        let own = LaunchTemplateSpecification::builder().launch_template_id("lt-2").version("7");
+        let own = LaunchTemplateOverrides::builder().launch_template_specification(own.build());
+        let own = own.instance_type("c7g.large").build();
         let mixed = LaunchTemplate::builder().overrides(own).build();
         let mixed = MixedInstancesPolicy::builder().launch_template(mixed).build();
         let cases = [
-            ("launch templates of their own", SdkGroup::builder().mixed_instances_policy(mixed)),
+            (
+                "templates of their own (c7g.large: lt-2:7)",
+                SdkGroup::builder().mixed_instances_policy(mixed),
+            ),
             ("launch configuration", SdkGroup::builder().launch_configuration_name("lc")),
             ("launch configuration", SdkGroup::builder()),
             ("vCPUs", supported().desired_capacity_type("vcpu")),

@@ -80,6 +80,7 @@ impl AutoScalingGroupFleet {
             processes: PROCESSES,
             no_surge: mixed::is_weighted(&group)
                 .then(|| format!("group {:?} counts its instances by weights", self.group.name)),
+            protected_by: controllers::protected_by(&group),
             hindrances,
             no_auto_rollback: self.no_auto_rollback(&wanted).await?,
             warnings,

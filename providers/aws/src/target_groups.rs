@@ -1,5 +1,6 @@
 //! Target groups: what they are, and what their attributes mean for a rollout.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_elasticloadbalancingv2::types::{
@@ -20,14 +21,36 @@ const CROSS_ZONE: &str = "load_balancing.cross_zone.enabled";
 /// Protocols of Network Load Balancers, whose connections may live long.
 const OF_CONNECTIONS: [ProtocolEnum; 2] = [ProtocolEnum::Tcp, ProtocolEnum::Tls];
 
+/// Target groups, and how their targets are named.
+#[derive(Debug, Default)]
+pub(crate) struct FoundGroups {
+    pub groups: Vec<TargetGroup>,
+    /// The ARNs of those whose targets are addresses.
+    pub by_address: BTreeSet<String>,
+    /// The VPC of the first.
+    pub vpc: Option<String>,
+}
+
 impl Aws {
-    /// Returns the target groups `arns`; `place` returns the attribute that names one.
+    /// Returns the target groups `arns`, whose targets are instances; `place` returns the attribute
+    /// that names one.
     pub(crate) async fn target_groups(
         &self,
         arns: &[String],
         place: impl Fn(&str) -> String,
     ) -> Result<Vec<TargetGroup>, ProviderError> {
-        let mut groups = Vec::new();
+        let kinds = [TargetTypeEnum::Instance];
+        self.target_groups_of(&kinds, arns, place).await.map(|found| found.groups)
+    }
+
+    /// Returns the target groups `arns`, whose targets are of these `kinds`.
+    pub(crate) async fn target_groups_of(
+        &self,
+        kinds: &[TargetTypeEnum],
+        arns: &[String],
+        place: impl Fn(&str) -> String,
+    ) -> Result<FoundGroups, ProviderError> {
+        let mut found = FoundGroups::default();
         for chunk in arns.chunks(MOST_ARNS) {
             let call = self.elb.describe_target_groups();
             let sent = call.set_target_group_arns(Some(chunk.to_vec())).send().await;
@@ -35,11 +58,15 @@ impl Aws {
                 from_sdk("elasticloadbalancing", "DescribeTargetGroups", &error)
             })?;
             for described in answer.target_groups() {
-                let place = place(described.target_group_arn().unwrap_or_default());
-                groups.push(self.target_group(described, place).await?);
+                let arn = described.target_group_arn().unwrap_or_default();
+                found.groups.push(self.target_group(described, kinds, place(arn)).await?);
+                if described.target_type() == Some(&TargetTypeEnum::Ip) {
+                    found.by_address.insert(arn.to_owned());
+                }
+                found.vpc = found.vpc.or_else(|| described.vpc_id().map(str::to_owned));
             }
         }
-        Ok(groups)
+        Ok(found)
     }
 
     /// Returns those of the target groups `arns` that exist.
@@ -67,17 +94,12 @@ impl Aws {
     async fn target_group(
         &self,
         group: &SdkTargetGroup,
+        kinds: &[TargetTypeEnum],
         place: String,
     ) -> Result<TargetGroup, ProviderError> {
         let name = group.target_group_name().unwrap_or_default().to_owned();
         let arn = group.target_group_arn().unwrap_or_default();
-        if group.target_type().is_some_and(|kind| *kind != TargetTypeEnum::Instance) {
-            let kind = group.target_type().map_or("", TargetTypeEnum::as_str);
-            let message =
-                format!("target group {name:?} has targets of type {kind:?}, not instances");
-            let error = ProviderError::invalid("DescribeTargetGroups", place, message);
-            return Err(error.with_remedy("use a target group of type instance"));
-        }
+        refuse_kind(group, kinds, &place)?;
         if group.load_balancer_arns().is_empty() {
             let message = format!("no listener uses target group {name:?}");
             let error = ProviderError::invalid("DescribeTargetGroups", place, message);
@@ -120,6 +142,24 @@ impl Aws {
             warnings,
         })
     }
+}
+
+/// Refuses a target group whose targets are of none of these `kinds`.
+fn refuse_kind(
+    group: &SdkTargetGroup,
+    kinds: &[TargetTypeEnum],
+    place: &str,
+) -> Result<(), ProviderError> {
+    let Some(kind) = group.target_type().filter(|kind| !kinds.contains(kind)) else {
+        return Ok(());
+    };
+    let name = group.target_group_name().unwrap_or_default();
+    let wanted: Vec<&str> = kinds.iter().map(TargetTypeEnum::as_str).collect();
+    let wanted = wanted.join(" or ");
+    let kind = kind.as_str();
+    let message = format!("target group {name:?} has targets of type {kind:?}, not {wanted}");
+    let error = ProviderError::invalid("DescribeTargetGroups", place, message);
+    Err(error.with_remedy(format!("use a target group of type {wanted}")))
 }
 
 /// Returns warnings about a target group's attributes, for readers of the plan.

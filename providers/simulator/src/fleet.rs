@@ -244,6 +244,7 @@ impl Fleet for Simulator {
             no_surge: None,
             hindrances: Vec::new(),
             no_auto_rollback: None,
+            protected_by: None,
             warnings_of_long: Vec::new(),
             warnings,
         })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, InstanceRefreshes,
-    Observation, ProviderError, Revision, Target, Timestamp,
+    Observation, ProviderError, Revision, Target, TerminatedInstance, Timestamp,
 };
 
 /// A fleet around another one: every call of the port passes through to [`Wrapper::inner`], but for
@@ -74,6 +74,11 @@ pub trait Wrapper: Send + Sync {
         instances: &BTreeSet<InstanceId>,
     ) -> Result<BTreeMap<InstanceId, String>, ProviderError> {
         self.inner().addresses(instances).await
+    }
+
+    /// See [`Fleet::terminated`].
+    async fn terminated(&self) -> Result<Vec<TerminatedInstance>, ProviderError> {
+        self.inner().terminated().await
     }
 
     /// See [`Fleet::guards_record`].
@@ -152,6 +157,12 @@ macro_rules! impl_fleet {
                 $crate::port::ProviderError,
             > {
                 $crate::Wrapper::addresses(self, instances).await
+            }
+
+            async fn terminated(
+                &self,
+            ) -> Result<Vec<$crate::port::TerminatedInstance>, $crate::port::ProviderError> {
+                $crate::Wrapper::terminated(self).await
             }
 
             fn guards_record(&self) -> bool {

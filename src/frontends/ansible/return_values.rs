@@ -163,6 +163,7 @@ mod tests {
             target: "web".into(),
             to: "v2".into(),
             completed: Some("v1".into()),
+            previous: None,
             retained_failed: Vec::new(),
             batches: 1,
             size: 2,

@@ -41,7 +41,24 @@ pub(crate) async fn roll_back_to(
     arguments: &Arguments,
     context: &ProcessContext,
 ) -> u8 {
-    let change = |resource: Resource| rolled_back_to(&resource, revision);
+    let change = |resource: Resource| rolled_back_to(&resource, revision).map(Some);
+    match prepare_changed(arguments, context, Purpose::Begin, change).await {
+        Ok(prepared) => roll(prepared, arguments, context).await,
+        Err(found) => refuse(arguments, &found),
+    }
+}
+
+/// Rolls the deployment called `name` back to `revision`. Returns the exit code.
+pub(super) async fn roll_one_back_to(
+    name: &str,
+    revision: &str,
+    arguments: &Arguments,
+    context: &ProcessContext,
+) -> u8 {
+    let change = |resource: Resource| match resource.name == name {
+        true => rolled_back_to(&resource, revision).map(Some),
+        false => Ok(None),
+    };
     match prepare_changed(arguments, context, Purpose::Begin, change).await {
         Ok(prepared) => roll(prepared, arguments, context).await,
         Err(found) => refuse(arguments, &found),

@@ -27,6 +27,9 @@ pub(crate) struct Arguments {
     /// How to print
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
     pub(super) output: OutputFormat,
+    /// The document, once it is read: standard input can be read once only
+    #[arg(skip)]
+    bytes: OnceLock<Vec<u8>>,
     /// Where everything in the document stands, once it is read
     #[arg(skip)]
     positions: OnceLock<Positions>,
@@ -90,8 +93,14 @@ pub(super) fn load(arguments: &Arguments) -> Result<(Document, Vec<Resource>), V
     let failed = |why: &dyn std::fmt::Display| {
         vec![Diagnostic::error("", format!("failed to read {}: {why}", arguments.name()))]
     };
-    let bytes = read(&arguments.file).map_err(|error| failed(&error))?;
-    let text = decode(&bytes).map_err(|why| failed(&why))?;
+    let bytes = match arguments.bytes.get() {
+        Some(bytes) => bytes,
+        None => {
+            let bytes = read(&arguments.file).map_err(|error| failed(&error))?;
+            arguments.bytes.get_or_init(|| bytes)
+        }
+    };
+    let text = decode(bytes).map_err(|why| failed(&why))?;
     let document = match progress_file::header(&text) {
         Some(Header { document, .. }) => Document::parse(&document.to_string())?,
         None => {

@@ -31,18 +31,19 @@ pub(super) async fn prepare_all(
     context: &ProcessContext,
     purpose: Purpose,
 ) -> Result<Vec<(Resource, Rollout)>, Vec<Diagnostic>> {
-    prepare_changed(arguments, context, purpose, Ok).await
+    prepare_changed(arguments, context, purpose, |resource| Ok(Some(resource))).await
 }
 
-/// Does the same with what `change` makes of each deployment.
+/// Does the same with what `change` makes of each deployment, if anything.
 pub(super) async fn prepare_changed(
     arguments: &Arguments,
     context: &ProcessContext,
     purpose: Purpose,
-    change: impl Fn(Resource) -> Result<Resource, Vec<Diagnostic>>,
+    change: impl Fn(Resource) -> Result<Option<Resource>, Vec<Diagnostic>>,
 ) -> Result<Vec<(Resource, Rollout)>, Vec<Diagnostic>> {
     let (document, resources) = load(arguments)?;
-    let resources = resources.into_iter().map(change).collect::<Result<Vec<_>, _>>()?;
+    let resources = resources.into_iter().filter_map(|it| change(it).transpose());
+    let resources = resources.collect::<Result<Vec<_>, _>>()?;
     let providers = Providers::new(document.provider.clone(), &context.clock);
     let mut prepared = Vec::new();
     for resource in resources {

@@ -2,7 +2,6 @@
 //! work on, at their next safe points, so that this apply continues from there to its own revision.
 
 use std::io;
-use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -16,9 +15,6 @@ use crate::host::stdout::print_line;
 use crate::model::printable;
 use crate::record::command::Command;
 
-/// The interval of looks for the end of the process that was at work.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-
 /// Stops what is at work on the selected deployments with another revision, and waits until no
 /// process is. Returns whether this apply may begin: not so when it is itself asked to stop.
 ///
@@ -30,30 +26,18 @@ pub(super) async fn supersede(
     stop: &watch::Receiver<Stop>,
 ) -> Result<bool, Vec<Diagnostic>> {
     for (resource, rollout) in prepare_all(arguments, context, Purpose::Tell).await? {
-        if is_in_the_way(&rollout) {
+        if rollout.has_predecessor() {
             pause(&resource, rollout, arguments, context, stop).await?;
         }
     }
     for (resource, mut rollout) in prepare_all(arguments, context, Purpose::Tell).await? {
-        let clock = rollout.clock();
-        while is_in_the_way(&rollout) {
-            let mut asked = stop.clone();
-            tokio::select! {
-                biased;
-                _ = asked.wait_for(|stop| *stop != Stop::No) => return Ok(false),
-                () = clock.sleep(LOOK_EVERY) => {}
-            }
-            let looked = rollout.look_again().await;
-            looked.map_err(|e| vec![Diagnostic::from_provider(&e, &resource.pointer, PROVIDER)])?;
+        let waited = rollout.wait_for_predecessor(stop).await;
+        let place = |e| vec![Diagnostic::from_provider(&e, &resource.pointer, PROVIDER)];
+        if !waited.map_err(place)? {
+            return Ok(false);
         }
     }
     Ok(true)
-}
-
-/// Whether a process is at work on a rollout to another revision.
-fn is_in_the_way(rollout: &Rollout) -> bool {
-    let leads_elsewhere = rollout.record().is_some_and(|record| !rollout.leads_there(record));
-    rollout.lease().is_some() && leads_elsewhere
 }
 
 /// Has the process at work stop at its next safe point. An instance refresh knows no pause, and is

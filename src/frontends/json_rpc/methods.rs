@@ -3,11 +3,11 @@
 mod apply;
 mod control;
 mod look;
+mod rollback;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rolling_provider::Revision;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -110,10 +110,12 @@ impl Session {
 
     /// Returns the caller of an operation, with what it knows from the `prior` state.
     fn caller(&self, work: &Work, name: Option<&str>, prior: &Value) -> Caller {
+        let (completed, previous) = resource_state::stored_revisions(prior);
         Caller {
             rollout_id: name.unwrap_or(&work.name).to_owned(),
             owner: work.owner.clone(),
-            completed: prior["completed_revision"].as_str().map(Revision::new),
+            completed,
+            previous,
             ..self.caller.clone()
         }
     }

@@ -265,8 +265,8 @@ impl Provider {
 
     /// Returns a caller that only looks and begins nothing.
     fn looker(&self, prior: &Value) -> Caller {
-        let completed = prior["completed_revision"].as_str().map(Into::into);
-        Caller { completed, ..self.context.caller(&self.context.rollout_id) }
+        let (completed, previous) = resource_state::stored_revisions(prior);
+        Caller { completed, previous, ..self.context.caller(&self.context.rollout_id) }
     }
 
     /// Returns a caller that rolls, with a lease that differs from others in this process.
@@ -277,8 +277,9 @@ impl Provider {
             number => format!("{}-{number}", self.context.rollout_id),
         };
         let owner = format!("{}.{number}", self.context.owner);
-        let completed = prior["completed_revision"].as_str().map(Into::into);
-        Caller { completed, owner, unseen_for: UNSEEN_FOR, ..self.context.caller(&rollout) }
+        let (completed, previous) = resource_state::stored_revisions(prior);
+        let unseen_for = UNSEEN_FOR;
+        Caller { completed, previous, owner, unseen_for, ..self.context.caller(&rollout) }
     }
 }
 
@@ -326,6 +327,7 @@ fn refreshed(prior: &Value, rollout: &Rollout) -> Value {
     if is_as_sought && unproven.is_none() {
         // The state may hold an older configuration, which does not know a newer revision.
         now["completed_revision"] = sought.clone();
+        now["previous_revision"] = resource_state::previous_after(prior, sought);
     }
     now["status"] = json!(status);
     now["last_error"] = error;

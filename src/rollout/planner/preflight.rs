@@ -30,6 +30,7 @@ pub(crate) fn preflight(input: &Input<'_>) -> Vec<Preflight> {
     no_place(input)
         .into_iter()
         .chain(waits_for_protected(input))
+        .chain(all_protected(input))
         .chain(slow_launch(input))
         .chain(long_hook(input))
         .chain(short_deadline(input))
@@ -203,6 +204,32 @@ fn waits_for_protected(input: &Input<'_>) -> Option<Preflight> {
             span(SET_ASIDE_FOR),
         ),
         remedy: "remove the protection, have them serve, or set refresh".into(),
+    })
+}
+
+/// Finds that every instance to replace is protected by something that ends that only for what
+/// nothing runs on.
+fn all_protected(input: &Input<'_>) -> Option<Preflight> {
+    let by = input.target.protected_by?;
+    let view = View::new(input);
+    let (old, waited_for) = (view.old().count(), view.old().filter(|it| it.set_aside).count());
+    if old == 0 || waited_for < old {
+        return None;
+    }
+    Some(Preflight {
+        is_error: false,
+        attribute: "scale_in_protected_instances",
+        message: format!(
+            "all {old} instances to replace are protected from scale-in by {by}, which ends that \
+             only for an instance without tasks: the rollout waits up to {} for that, and then \
+             fails, unless something drains them or scale_in_protected_instances is refresh",
+            span(SET_ASIDE_FOR),
+        ),
+        remedy:
+            "set refresh, and managed draining on the capacity provider, which moves the tasks \
+                 before an instance goes; or drain the container instances (aws ecs \
+                 update-container-instances-state --status DRAINING) while the rollout waits"
+                .into(),
     })
 }
 

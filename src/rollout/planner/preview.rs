@@ -45,7 +45,7 @@ pub fn preview(input: &Input<'_>) -> Preview {
         policy: spec.policy.name(),
         continuous: spec.pacing == Pacing::Continuous,
         instance_refresh: Vec::new(),
-        checkpoints: costs::checkpoints_ahead(input),
+        checkpoints: costs::checkpoints_ahead(input).iter().map(|it| it.percentage).collect(),
         requests: requests(input),
         hooks: hooks(input),
         gates: spec.gates.phrases(),

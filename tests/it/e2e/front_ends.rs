@@ -27,16 +27,20 @@ fn every_front_end_makes_the_same_plan_and_leaves_the_same_state() {
     ];
     assert_eq!(all[0].0, [2, 2, 2, 1]);
     assert_eq!(all[0].1["instances"].as_array().map(Vec::len), Some(7));
+    assert_eq!(all[0].1["previous"], "v1", "what a rollback after the end goes to");
     assert_eq!(all[0], all[1], "the command line and JSON-RPC");
     assert_eq!(all[0], all[2], "the command line and Ansible");
     assert_eq!(all[0], all[3], "the command line and Terraform");
 }
 
+/// What a state says of a rollout.
+const STATE: [&str; 4] = ["status", "target_revision", "completed_revision", "previous_revision"];
+
 /// Returns what a state or a report has in common, whichever front-end asked.
-fn essence(result: &Value, [status, target, completed]: [&str; 3]) -> Value {
+fn essence(result: &Value, [status, target, completed, previous]: [&str; 4]) -> Value {
     json!({
         "status": result[status], "target": result[target], "completed": result[completed],
-        "instances": result["instances"],
+        "previous": result[previous], "instances": result["instances"],
     })
 }
 
@@ -58,7 +62,7 @@ fn by_the_command_line(config: &Value, provider: &Value) -> Done {
     let sizes = batches.iter().map(|batch| batch["replaces"].as_array().map_or(0, Vec::len));
     let events = lines("apply");
     let report = &events.last().expect("an end")["event"]["report"];
-    (sizes.collect(), essence(report, ["outcome", "to", "completed"]))
+    (sizes.collect(), essence(report, ["outcome", "to", "completed", "previous"]))
 }
 
 fn by_json_rpc(config: &Value, provider: &Value) -> Done {
@@ -85,7 +89,7 @@ fn by_json_rpc(config: &Value, provider: &Value) -> Done {
     let mut apply = requests.clone();
     apply[2] = ("resource.apply", params);
     let state = talk(&apply)["state"].clone();
-    (sizes.collect(), essence(&state, ["status", "target_revision", "completed_revision"]))
+    (sizes.collect(), essence(&state, STATE))
 }
 
 fn by_ansible(config: &Value, provider: &Value) -> Done {
@@ -96,7 +100,7 @@ fn by_ansible(config: &Value, provider: &Value) -> Done {
     let sizes = planned["batches"].as_array().unwrap_or_else(|| panic!("{planned}")).iter();
     let sizes = sizes.map(|batch| batch["replaces"].as_u64().expect("a size") as usize);
     let result = node.task(&arguments, &[]);
-    (sizes.collect(), essence(&result, ["status", "target_revision", "completed_revision"]))
+    (sizes.collect(), essence(&result, STATE))
 }
 
 fn by_terraform(config: &Value, provider: &Value) -> Done {
@@ -116,5 +120,5 @@ fn by_terraform(config: &Value, provider: &Value) -> Done {
     status.current_dir(folder.path()).args(["status", "--output", "json"]).arg(file);
     let mut result = applied.value;
     result["instances"] = run(&mut status).lines()[0]["resources"][0]["instances"].clone();
-    (sizes, essence(&result, ["status", "target_revision", "completed_revision"]))
+    (sizes, essence(&result, STATE))
 }

@@ -2,6 +2,7 @@
 //! outcome, and both are told the truth.
 
 mod situation;
+mod superseded;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

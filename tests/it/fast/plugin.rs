@@ -60,6 +60,7 @@ fn assert_outcome_unknown(plan: &Planned) {
         "/fleet",
         "/instance_ids",
         "/last_error",
+        "/previous_revision",
         "/status",
     ];
     assert_eq!(unknown, outcome, "{plan:?}");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::process::{Ran, rolling, run};
+use crate::process::{Ran, rolling, run, run_with};
 
 struct Folder(tempfile::TempDir);
 
@@ -42,6 +42,7 @@ fn without_a_rollout_it_fails_and_names_another_revision_only_where_the_fleet_sh
     assert!(ran.stderr.contains("no rollout to roll back"), "{ran:?}");
     assert!(ran.stderr.contains("rolling rollback --to REVISION"), "{ran:?}");
     assert!(ran.stderr.contains("(nothing at the target shows another one)"), "{ran:?}");
+    assert!(ran.stderr.contains("--state FILE"), "{ran:?}");
     // The document names another revision by now: the whole fleet still runs what it runs.
     folder.write("v3", json!({}));
     let ran = folder.run(&["rollback"]);
@@ -103,4 +104,102 @@ fn what_is_no_revision_of_the_deployment_is_refused() {
         assert_eq!(ran.code, 2, "{ran:?}");
         assert!(ran.stderr.contains(message), "{ran:?}");
     }
+}
+
+/// Returns the state of the fleet as Terraform keeps it.
+fn stored(id: &str, completed: &str, previous: &str) -> Value {
+    let state = json!({ "id": id, "completed_revision": completed, "previous_revision": previous });
+    json!({ "version": 4, "resources": [
+        { "type": "rolling_deployment", "instances": [{ "attributes": state }] },
+    ] })
+}
+
+#[test]
+fn a_state_that_a_front_end_keeps_says_where_it_goes() {
+    let folder = Folder::new("v2", json!({}));
+    assert_eq!(folder.run(&["apply"]).code, 0);
+    let write = |name: &str, state: &Value| {
+        std::fs::write(folder.0.path().join(name), state.to_string()).expect("a state");
+    };
+    write("other.json", &stored("simulated:db", "v2", "v1"));
+    write("no.json", &json!({ "completed": "v1" }));
+    write("same.json", &stored("simulated:web", "v2", "v2"));
+    for (file, message) in [
+        ("absent.json", "failed to read absent.json"),
+        ("other.json", "it has the state of simulated:db, not of simulated:web"),
+        ("no.json", "terraform show -json"),
+        ("same.json", "no rollout to roll back"),
+    ] {
+        let ran = folder.run(&["rollback", "--state", file]);
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(ran.stderr.contains(message), "{ran:?}");
+    }
+    assert!(folder.run(&["status"]).stdout.contains("6 of 6 on v2 serve"));
+
+    write("terraform.tfstate", &stored("simulated:web", "v2", "v1"));
+    let ran = folder.run(&["rollback", "--state", "terraform.tfstate"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.contains("rolling back to v1, by the stored state"), "{ran:?}");
+    assert!(ran.stdout.contains("succeeded, 6 instances on v1"), "{ran:?}");
+    // It is gone back to already: the state names v2 as the one that ran before.
+    let status = folder.run(&["status"]).stdout;
+    assert!(
+        status.contains("6 of 6 on v1 serve") && status.contains("rollout    none"),
+        "{status}"
+    );
+}
+
+/// Asks a server for one thing, and returns its answer.
+fn ask(folder: &Folder, method: &str, params: &Value) -> Value {
+    let call = |id: u32, method: &str, params: &Value| {
+        json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string()
+    };
+    let lines = [
+        call(0, "initialize", &json!({ "protocol_versions": [1] })),
+        call(1, "provider.configure", &json!({ "config": { "simulator": { "speed": 1000 } } })),
+        call(2, method, params),
+    ];
+    let mut serve = rolling();
+    let ran = run_with(serve.arg("serve").current_dir(folder.0.path()), &lines.join("\n"));
+    let answer = ran.lines().into_iter().find(|line| line["id"] == 2);
+    answer.unwrap_or_else(|| panic!("no answer: {ran:?}"))["result"].clone()
+}
+
+#[test]
+fn over_json_rpc_it_goes_by_the_state_that_the_peer_gives_and_only_then() {
+    let folder = Folder::new("v2", json!({}));
+    let config = json!({
+        "policy": "rolling", "batch_size_type": "fixed", "batch_size": 3,
+        "simulated_fleet": { "name": "web", "revision": "v2", "instances": 6 },
+    });
+    let params = json!({ "type": "rolling_deployment", "config": config });
+    let applied = ask(&folder, "resource.apply", &params);
+    let state = &applied["state"];
+    assert_eq!(
+        (&state["completed_revision"], &state["previous_revision"]),
+        (&json!("v2"), &json!("v1"))
+    );
+    // What a rollout on its way is told may be told twice.
+    let mut params =
+        json!({ "type": "rolling_deployment", "config": config, "action": "rollback" });
+    let nothing = ask(&folder, "resource.control", &params);
+    assert_eq!(nothing["message"], "there is no rollout to rollback", "{nothing}");
+    assert!(folder.run(&["status"]).stdout.contains("6 of 6 on v2 serve"));
+
+    let mut unknown = state.clone();
+    unknown["previous_revision"] = Value::Null;
+    params["prior"] = unknown;
+    let refused = ask(&folder, "resource.control", &params);
+    assert_eq!(refused["diagnostics"][0]["pointer"], "/prior", "{refused}");
+    params["prior"] = state.clone();
+    let done = ask(&folder, "resource.control", &params);
+    assert_eq!(done["status"], "succeeded", "{done}");
+    assert_eq!(done["message"], "rolled back to v1, by the stored state: succeeded");
+    let state = &done["state"];
+    assert_eq!(
+        (&state["completed_revision"], &state["previous_revision"]),
+        (&json!("v1"), &json!("v2"))
+    );
+    assert_eq!(state["simulated_fleet"], config["simulated_fleet"], "the configuration stays");
+    assert!(folder.run(&["status"]).stdout.contains("6 of 6 on v1 serve"));
 }

@@ -73,6 +73,42 @@ fn instances_in_two_target_groups_leave_both_and_their_replacements_join_both() 
     assert_eq!(account.count("ec2.RunInstances"), 6, "nothing to do");
 }
 
+/// In a target group of type `ip` an instance is its primary private address, in every call.
+#[test]
+fn in_a_target_group_of_addresses_they_are_rolled_by_their_addresses() {
+    for kinds in [["ip", "instance"], ["instance", "ip"]] {
+        let Some(account) = account() else { return };
+        let mut wanted = six(6, json!([null, null]));
+        for (group, kind) in kinds.iter().enumerate() {
+            wanted["target_groups"][group]["target_type"] = json!(kind);
+        }
+        let made = account.make("plain", wanted, times());
+        let before = account.get(WEB);
+        let ran = account.run("apply", &resource(&made, "2"));
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert_as_before(&account, &before, "2");
+        assert_kept_in_both(&account, &before, 5);
+        for action in ["RegisterTargets", "DeregisterTargets"] {
+            let calls = account.parameters(action);
+            for (arn, kind) in made["target_group_arns"].as_array().expect("ARNs").iter().zip(kinds)
+            {
+                let of_group = calls.iter().filter(|call| call["TargetGroupArn"] == *arn);
+                let targets: Vec<&Value> = of_group
+                    .flat_map(|call| call["Targets"].as_array().expect("targets"))
+                    .collect();
+                assert!(targets.len() >= 6, "{action} {targets:?}");
+                for target in targets {
+                    let is_id = target["Id"].as_str().expect("an id").starts_with("i-");
+                    assert_eq!(is_id, kind == "instance", "{action} {target}");
+                }
+            }
+        }
+        let again = account.run("apply", &resource(&made, "2"));
+        assert_eq!(again.code, 0, "{again:?}");
+        assert_eq!(account.count("ec2.RunInstances"), 6, "nothing to do");
+    }
+}
+
 #[test]
 fn a_rollback_and_a_kill_leave_them_in_both_target_groups() {
     let Some(account) = account() else { return };

@@ -98,10 +98,11 @@ fn a_target_group_that_could_never_be_healthy_is_named() {
 #[test]
 fn a_group_that_is_not_supported_yet_is_refused_by_name() {
     let source = json!({ "Identifier": "arn:aws:vpc-lattice:x", "Type": "vpc-lattice" });
-    let own = json!({ "LaunchTemplateSpecification": { "LaunchTemplateId": "lt-2" } });
+    let own = json!({ "LaunchTemplateId": "lt-2", "Version": "7" });
+    let own = json!({ "InstanceType": "c7g.large", "LaunchTemplateSpecification": own });
     let mixed = json!({ "LaunchTemplate": { "Overrides": [own] } });
     let cases = [
-        (json!({ "MixedInstancesPolicy": mixed }), "launch templates of their own"),
+        (json!({ "MixedInstancesPolicy": mixed }), "templates of their own (c7g.large: lt-2:7)"),
         (json!({ "LaunchConfigurationName": "old" }), "launch configuration"),
         (json!({ "LoadBalancerNames": ["classic"] }), "classic load balancer"),
         (json!({ "TrafficSources": [source] }), "vpc-lattice"),
@@ -119,7 +120,42 @@ fn a_group_that_is_not_supported_yet_is_refused_by_name() {
         let template = account.fleet(small(), json!({}));
         account.put("groups/web", shown);
         assert_refused(&account, &resource(&template), "/auto_scaling_group/name", message);
+        let planned = account.run("plan", &resource(&template));
+        assert!(planned.code == 2 && planned.stdout.contains(message), "{planned:?}");
     }
+}
+
+#[test]
+fn a_group_whose_tasks_ecs_protects_is_told_of_with_what_to_do() {
+    let Some(account) = account() else { return };
+    let template = account.fleet(small(), json!({}));
+    let instance = |id: &str| {
+        json!({
+            "InstanceId": id, "AvailabilityZone": "us-east-1a", "ProtectedFromScaleIn": true,
+            "LifecycleState": "InService", "HealthStatus": "Healthy",
+            "LaunchTemplate": { "LaunchTemplateId": template, "Version": "1" },
+        })
+    };
+    let managed = json!({ "Key": "AmazonECSManaged", "Value": "true", "ResourceId": "web" });
+    account.put(
+        "groups/web",
+        json!({
+            "Instances": [instance("i-0123456789abcdef0"), instance("i-0123456789abcdef1")],
+            "NewInstancesProtectedFromScaleIn": true,
+            "Tags": [managed],
+        }),
+    );
+    let message =
+        "protected from scale-in by the managed termination protection of the ECS capacity";
+    for command in ["plan", "doctor"] {
+        let ran = account.run(command, &resource(&template));
+        assert!(ran.stdout.contains(message), "{command}: {ran:?}");
+        assert!(ran.stdout.contains("scale_in_protected_instances"), "{command}: {ran:?}");
+    }
+    let mut wanted = resource(&template);
+    wanted["scale_in_protected_instances"] = json!("refresh");
+    let planned = account.run("plan", &wanted);
+    assert!(planned.code == 0 && !planned.stdout.contains(message), "{planned:?}");
 }
 
 #[test]

@@ -25,16 +25,35 @@ def known_group(world, arn: str):
     return group
 
 
+def addresses(world, group) -> dict[str, str]:
+    """Returns the instance of each address, where the targets of a group are addresses."""
+    if group.target_type != "ip":
+        return {}
+    live = (each for each in world.plain.values() if not each.terminating)
+    return {world.cloud.address(each.id): each.id for each in live}
+
+
+def check_kind(group, target: dict) -> None:
+    """Refuses an instance's id in a group of addresses, and the other way round."""
+    if (group.target_type == "ip") == target["Id"].startswith("i-"):
+        raise CommonServiceException(
+            "ValidationError", f"The target '{target['Id']}' is not of the group's type", 400, True
+        )
+
+
 def register(context: RequestContext, request: dict) -> dict:
     world = world_of(context)
     with world.lock:
         world.advance(now())
         arn = request["TargetGroupArn"]
         group = known_group(world, arn)
+        known = addresses(world, group)
         # If one is refused, none is registered.
         for target in request["Targets"]:
-            instance = world.find(target["Id"])
-            waits = target["Id"] in world.plain and not instance.in_service
+            check_kind(group, target)
+            instance_id = known.get(target["Id"], target["Id"])
+            instance = world.find(instance_id)
+            waits = instance_id in world.plain and not instance.in_service
             if instance is None or instance.terminating or waits:
                 raise CommonServiceException(
                     "InvalidTarget",
@@ -44,7 +63,8 @@ def register(context: RequestContext, request: dict) -> dict:
                     True,
                 )
         for target in request["Targets"]:
-            world.register(arn, target["Id"], world.now, port_of(group, target))
+            instance_id = known.get(target["Id"], target["Id"])
+            world.register(arn, instance_id, world.now, port_of(group, target))
     return {}
 
 
@@ -54,8 +74,11 @@ def deregister(context: RequestContext, request: dict) -> dict:
         world.advance(now())
         arn = request["TargetGroupArn"]
         group = known_group(world, arn)
+        known = addresses(world, group)
         for target in request["Targets"]:
-            world.deregister_port(arn, target["Id"], world.now, port_of(group, target))
+            check_kind(group, target)
+            instance_id = known.get(target["Id"], target["Id"])
+            world.deregister_port(arn, instance_id, world.now, port_of(group, target))
     return {}
 
 
@@ -66,7 +89,9 @@ def describe_health(context: RequestContext, request: dict) -> dict:
         arn = request["TargetGroupArn"]
         group = known_group(world, arn)
         listed = list(world.targets[arn].registrations)
-        wanted = [target["Id"] for target in request.get("Targets") or []]
+        known = addresses(world, group)
+        names = {instance_id: address for address, instance_id in known.items()}
+        wanted = [known.get(it["Id"], it["Id"]) for it in request.get("Targets") or []]
         found = []
         for instance_id in wanted or listed:
             health = world.health(arn, instance_id, bool(group.load_balancer_arns))
@@ -74,9 +99,8 @@ def describe_health(context: RequestContext, request: dict) -> dict:
             instance = world.find(instance_id)
             away = instance is not None and instance.zone in world.times["zonal_shift"]
             for port in registration.ports if registration else [None]:
-                found.append(
-                    described(group, instance_id, health, port) | (SHIFTED if away else {})
-                )
+                name = names.get(instance_id, instance_id)
+                found.append(described(group, name, health, port) | (SHIFTED if away else {}))
         return {"TargetHealthDescriptions": found}
 
 

@@ -179,9 +179,17 @@ def fleet(request: Request, account_id: str) -> Response:
             instance = world.plain[instance_id]
             instance.launched = instance.in_service_at = hour_ago
         world.advance(now())
-    elb.register_targets(TargetGroupArn=arns[0], Targets=[{"Id": i, **port} for i in made])
-    for arn, count in zip(arns[1:], want.get("also_in") or []):
-        elb.register_targets(TargetGroupArn=arn, Targets=[{"Id": i} for i in made[:count]])
+    with world.lock:
+        names = {i: {"i": i, "address": world.cloud.address(i)} for i in made}
+    kinds = [each.get("target_type", "instance") for each in want.get("target_groups") or [want]]
+    kinds += ["instance"] * len(arns)
+
+    def targets(of: list, kind: str, **more) -> list:
+        return [{"Id": names[i]["address" if kind == "ip" else "i"], **more} for i in of]
+
+    elb.register_targets(TargetGroupArn=arns[0], Targets=targets(made, kinds[0], **port))
+    for arn, kind, count in zip(arns[1:], kinds[1:], want.get("also_in") or []):
+        elb.register_targets(TargetGroupArn=arn, Targets=targets(made[:count], kind))
     with world.lock:
         for arn in arns:
             for registration in world.targets[arn].registrations.values():

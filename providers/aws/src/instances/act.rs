@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use aws_sdk_ec2::types::Tag;
-use aws_sdk_elasticloadbalancingv2::types::{Tag as ElbTag, TargetDescription};
-use rolling_provider::{Action, InstanceId, ProviderError, TargetGroupId};
+use aws_sdk_elasticloadbalancingv2::types::Tag as ElbTag;
+use rolling_provider::{Action, InstanceId, ProviderError};
 
 use super::convert::revision;
 use super::elsewhere;
@@ -73,28 +73,6 @@ impl InstancesFleet {
                 Err(ProviderError::invalid("act", "", message))
             }
         }
-    }
-
-    /// Returns each instance on each of its ports. Without ports AWS takes the target group's own,
-    /// and leaves a target that is registered on another port alone.
-    fn targets_of(
-        &self,
-        group: &TargetGroupId,
-        instances: &BTreeSet<InstanceId>,
-    ) -> Vec<TargetDescription> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut targets = Vec::new();
-        for id in instances {
-            let target = || TargetDescription::builder().id(id.as_str());
-            let ports = known.get(id).and_then(|known| known.ports.get(group.as_str()));
-            match ports.filter(|ports| !ports.is_empty()) {
-                Some(ports) => {
-                    targets.extend(ports.iter().map(|port| target().port(*port).build()))
-                }
-                None => targets.push(target().build()),
-            }
-        }
-        targets
     }
 
     async fn own(&self, instances: &BTreeSet<InstanceId>) -> Result<(), ProviderError> {

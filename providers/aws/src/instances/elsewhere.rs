@@ -90,8 +90,7 @@ impl InstancesFleet {
         if let Some(primary) = primary {
             let noted = through.iter().filter(lives).flat_map(|it| noted(&tags(it), &primary));
             let arns: BTreeSet<String> = noted.map(|(arn, _)| arn).collect();
-            let marked = through.iter().filter_map(|it| it.instance_id()).map(InstanceId::new);
-            let hindrances = self.refuse_others(&marked.collect(), &primary).await?;
+            let hindrances = self.refuse_others(through, &primary).await?;
             let arns = [primary].into_iter().chain(arns).collect();
             return Ok(Groups { arns, hindrances, ..Groups::default() });
         }
@@ -111,13 +110,17 @@ impl InstancesFleet {
     /// record: it holds instances other than `marked`.
     async fn refuse_others(
         &self,
-        marked: &BTreeSet<InstanceId>,
+        mut marked: Vec<Ec2Instance>,
         primary: &str,
     ) -> Result<Vec<ProviderError>, ProviderError> {
+        let ids = marked.iter().filter_map(|it| it.instance_id()).map(InstanceId::new);
+        let ids: BTreeSet<InstanceId> = ids.collect();
         let arn = self.instances.arn.clone();
-        let healths = convert::health(&self.aws.target_healths(&[arn]).await?[0]);
+        let targets = self.aws.target_healths(std::slice::from_ref(&arn)).await?;
+        let targets = targets.into_iter().flatten().collect();
+        let healths = convert::health(&self.targets_by_id(&arn, targets, &mut marked).await?);
         let is_other = |(id, health): &(&InstanceId, &TargetHealth)| {
-            health.state != TargetState::Draining && !marked.contains(*id)
+            health.state != TargetState::Draining && !ids.contains(*id)
         };
         let others = healths.iter().filter(is_other).map(|(id, _)| id.to_string());
         let others: Vec<String> = others.collect();
@@ -146,7 +149,7 @@ impl InstancesFleet {
             else {
                 continue;
             };
-            let healths = convert::health(&self.aws.target_healths(&[arn.to_owned()]).await?[0]);
+            let healths = convert::health(&self.targets_known(arn).await?);
             let drains = |id: &InstanceId| healths[id].state == TargetState::Draining;
             let targets: BTreeSet<InstanceId> =
                 healths.keys().filter(|id| !drains(id)).cloned().collect();
@@ -232,11 +235,14 @@ impl InstancesFleet {
         let primary =
             |group: &SdkTargetGroup| group.target_group_arn() == Some(self.instances.arn.as_str());
         let vpc = all.iter().find(|group| primary(group)).and_then(|group| group.vpc_id.clone());
-        all.retain(|group| {
-            !primary(group)
-                && group.vpc_id == vpc
-                && group.target_type() == Some(&TargetTypeEnum::Instance)
-        });
+        let kinds = [TargetTypeEnum::Instance, TargetTypeEnum::Ip];
+        let has_instances =
+            |group: &SdkTargetGroup| group.target_type().is_some_and(|kind| kinds.contains(kind));
+        all.retain(|group| !primary(group) && group.vpc_id == vpc && has_instances(group));
+        let by_address =
+            all.iter().filter(|group| group.target_type() == Some(&TargetTypeEnum::Ip));
+        let by_address = by_address.filter_map(|it| it.target_group_arn().map(str::to_owned));
+        self.note_by_address(by_address.collect(), vpc);
         Ok(all)
     }
 }

@@ -7,6 +7,7 @@ use aws_sdk_ec2::types::InstanceNetworkInterfaceSpecification;
 use rolling_provider::{InstanceId, Revision, Target};
 use tokio::sync::OnceCell;
 
+use super::by_address::ByAddress;
 use crate::clock::ClockRef;
 use crate::in_place::Updates;
 use crate::{Aws, InPlace, LaunchTemplate};
@@ -32,6 +33,8 @@ pub struct InstancesFleet {
     /// The target groups that the instances are in, known once the target is resolved. The first
     /// has the record, whichever of them a document names.
     pub(super) groups: OnceLock<Vec<String>>,
+    /// Which of them have addresses as targets, and whose these are.
+    pub(super) by_address: Mutex<ByAddress>,
     /// What this process launched instances from: their tags may show later than they do.
     pub(super) launched: Mutex<BTreeMap<InstanceId, Revision>>,
     /// What the last look showed of each instance beyond the port.
@@ -46,6 +49,8 @@ pub struct InstancesFleet {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
     pub(super) subnet: Option<String>,
+    /// Its primary private address.
+    pub(super) address: Option<String>,
     pub(super) tags: BTreeMap<String, String>,
     /// Its ports, by target group.
     pub(super) ports: BTreeMap<String, BTreeSet<i32>>,

@@ -37,15 +37,15 @@ impl InstancesFleet {
             self.aws.target_healths(&arns),
             self.instances(marked)
         )?;
+        let mut targets = targets.into_iter();
+        let first = targets.next().unwrap_or_default();
+        let first = self.targets_by_id(arn, first, &mut found).await?;
+        self.add_unmarked(&first, &mut found).await?;
+        self.note_addresses(&found);
+        let others = arns.iter().skip(1).zip(targets);
+        let others = others.map(|(arn, targets)| self.targets_noted(arn, targets));
+        let targets: Vec<_> = std::iter::once(first).chain(others).collect();
         let healths: Vec<_> = targets.iter().map(|targets| convert::health(targets)).collect();
-        let seen: BTreeSet<&str> = found.iter().filter_map(|i| i.instance_id()).collect();
-        let others = healths[0].keys().map(ToString::to_string);
-        let others: Vec<String> = others.filter(|id| !seen.contains(id.as_str())).collect();
-        for ids in others.chunks(IDS_A_CALL) {
-            // A filter and not a list of ids: a target may be long gone from EC2.
-            let these = Filter::builder().name("instance-id").set_values(Some(ids.to_vec()));
-            found.extend(self.instances(these.build()).await?);
-        }
 
         let mut instances = BTreeMap::new();
         let mut known = BTreeMap::new();
@@ -83,6 +83,23 @@ impl InstancesFleet {
         Ok(look)
     }
 
+    /// Adds the instances among `targets` that are not `found` yet.
+    async fn add_unmarked(
+        &self,
+        targets: &[TargetHealthDescription],
+        found: &mut Vec<Ec2Instance>,
+    ) -> Result<(), ProviderError> {
+        let seen: BTreeSet<&str> = found.iter().filter_map(|i| i.instance_id()).collect();
+        let others = convert::health(targets).into_keys().map(|id| id.to_string());
+        let others: Vec<String> = others.filter(|id| !seen.contains(id.as_str())).collect();
+        for ids in others.chunks(IDS_A_CALL) {
+            // A filter and not a list of ids: a target may be long gone from EC2.
+            let these = Filter::builder().name("instance-id").set_values(Some(ids.to_vec()));
+            found.extend(self.instances(these.build()).await?);
+        }
+        Ok(())
+    }
+
     /// Returns what a replacement of this instance is to have.
     fn known<'a>(
         &self,
@@ -97,6 +114,7 @@ impl InstancesFleet {
         });
         Known {
             subnet: described.subnet_id().map(str::to_owned),
+            address: described.private_ip_address().map(str::to_owned),
             ports: ports.collect(),
             stays: stays(described),
             tags: tags.clone(),

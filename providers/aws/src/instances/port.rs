@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
-use aws_sdk_ec2::types::InstanceAttributeName;
+use aws_sdk_ec2::types::{Filter, InstanceAttributeName};
+use aws_sdk_elasticloadbalancingv2::types::TargetTypeEnum;
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, Observation, Processes,
-    ProviderError, Revision, Target, Timestamp,
+    ProviderError, Revision, Target, TargetGroup, TerminatedInstance, Timestamp,
 };
 use tokio::sync::OnceCell;
 
-use super::keys::{GROUP, NOT_FOUND};
+use super::keys::{GROUP, MEMBER, NOT_FOUND};
 use crate::clock::ClockRef;
 use crate::connect::Aws;
 use crate::error::from_sdk;
@@ -35,6 +36,7 @@ impl Aws {
             clock: ClockRef(clock),
             target: OnceCell::new(),
             groups: OnceLock::new(),
+            by_address: Mutex::default(),
             launched: Mutex::default(),
             known: Mutex::default(),
             templates: Mutex::default(),
@@ -61,7 +63,7 @@ impl Fleet for InstancesFleet {
     async fn examine(&self) -> Examination {
         let mut found = Examination::default();
         let arn = &self.instances.arn;
-        match self.aws.target_groups(std::slice::from_ref(arn), |_| ARN.into()).await {
+        match self.target_groups(std::slice::from_ref(arn)).await {
             Ok(_) => found.errors.extend(self.aws.may_deregister(arn).await),
             Err(error) => found.errors.push(error),
         }
@@ -106,6 +108,11 @@ impl Fleet for InstancesFleet {
         self.aws.addresses(instances).await
     }
 
+    async fn terminated(&self) -> Result<Vec<TerminatedInstance>, ProviderError> {
+        let filter = Filter::builder().name(format!("tag:{MEMBER}"));
+        self.aws.terminated(filter.values(self.primary_arn()).build()).await
+    }
+
     async fn may_roll(&self, begins: bool) -> Result<(), ProviderError> {
         match &self.updates {
             Some(updates) if begins => updates.refuse(&self.aws, &self.look().await?).await,
@@ -130,6 +137,14 @@ impl InstancesFleet {
         self.groups.get().and_then(|arns| arns.first()).unwrap_or(&self.instances.arn)
     }
 
+    /// Returns the target groups `arns`, and notes which have addresses as targets.
+    async fn target_groups(&self, arns: &[String]) -> Result<Vec<TargetGroup>, ProviderError> {
+        let kinds = [TargetTypeEnum::Instance, TargetTypeEnum::Ip];
+        let found = self.aws.target_groups_of(&kinds, arns, |_| ARN.into()).await?;
+        self.note_by_address(found.by_address, found.vpc);
+        Ok(found.groups)
+    }
+
     /// Returns the revision that every instance is to run.
     async fn wanted(&self) -> Result<Revision, ProviderError> {
         self.aws.wanted_revision(&self.instances.launch_template, TEMPLATE, &self.updates).await
@@ -137,7 +152,7 @@ impl InstancesFleet {
 
     async fn look_up(&self) -> Result<Target, ProviderError> {
         let arn = self.instances.arn.clone();
-        let groups = self.aws.target_groups(std::slice::from_ref(&arn), |_| ARN.into());
+        let groups = self.target_groups(std::slice::from_ref(&arn));
         let wanted = self.wanted();
         let (groups, revision) = tokio::try_join!(groups, wanted)?;
         let Some(group) = groups.first() else {
@@ -147,17 +162,19 @@ impl InstancesFleet {
         let found = self.find_groups(&group.name).await?;
         let others: Vec<String> = found.arns.iter().filter(|it| **it != arn).cloned().collect();
         self.groups.get_or_init(|| found.arns);
+        let other_groups = self.target_groups(&others).await?;
         // Looks again, now that all target groups are known.
         self.look().await?;
         self.refuse_groups_instances(&group.name)?;
         let mut warnings = found.warnings;
+        warnings.extend(self.other_addresses());
         if self.updates.is_none() {
             self.usable_template(&revision).await?;
             warnings.extend(self.left_behind());
         }
         let name = group.name.clone();
         let mut groups = groups;
-        groups.extend(self.aws.target_groups(&others, |_| ARN.into()).await?);
+        groups.extend(other_groups);
         Ok(Target {
             id: self.primary_arn().to_owned(),
             name,
@@ -173,6 +190,7 @@ impl InstancesFleet {
             hooks: Vec::new(),
             processes: Processes::default(),
             no_surge: None,
+            protected_by: None,
             hindrances: found.hindrances,
             no_auto_rollback: None,
             warnings,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use rolling_provider::{
     Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, Observation,
-    ProviderError, Revision, Tags, Target, Timestamp,
+    ProviderError, Revision, Tags, Target, TerminatedInstance, Timestamp,
 };
 use tokio::sync::OnceCell;
 
@@ -114,6 +114,10 @@ impl Fleet for RecordedFleet {
 
     async fn activities(&self, since: Timestamp) -> Result<Vec<Activity>, ProviderError> {
         self.inner.activities(since).await
+    }
+
+    async fn terminated(&self) -> Result<Vec<TerminatedInstance>, ProviderError> {
+        self.inner.terminated().await
     }
 
     async fn examine(&self) -> Examination {

@@ -267,6 +267,10 @@ pub(crate) struct ControlParams {
     pub(crate) config: Object,
     /// The command to the rollout.
     pub(crate) action: Command,
+    /// The prior state: with it, a rollback once the rollout is over goes to the revision before.
+    #[serde(default)]
+    #[schemars(with = "Option<State>")]
+    pub(crate) prior: Value,
     #[serde(flatten)]
     pub(crate) operation: Operation,
 }

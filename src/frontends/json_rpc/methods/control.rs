@@ -6,12 +6,14 @@ use super::super::messages as m;
 use super::super::wire::{RpcError, code};
 use super::apply::{Limit, Notifications, refuse_locked};
 use super::look::{unreachable_state, view, view_of};
+use super::rollback;
+use super::rollback::nothing;
 use super::{Session, Work, check_operation, check_state, check_type, unless_stopped, write};
 use crate::deployment::schema::State;
 use crate::deployment::{self, DeleteOutcome, OpenError, config_to_look_with, resource_state};
 use crate::document::Diagnostic;
 use crate::engine::ControlOutcome;
-use crate::model::event::Outcome;
+use crate::model::event::{Outcome, Report};
 use crate::record::command::Command;
 use crate::rollout::control;
 
@@ -24,9 +26,10 @@ impl Session {
         check_type(&params.kind)?;
         let (operation, command) = (params.operation, params.action);
         check_operation(operation.operation_id.as_deref())?;
+        check_state::<State>("prior", &params.prior)?;
         let limit = Limit::begin(&operation, &mut work);
         let config = Value::Object(params.config);
-        let caller = self.caller(&work, operation.operation_id.as_deref(), &Value::Null);
+        let caller = self.caller(&work, operation.operation_id.as_deref(), &params.prior);
         let looked = unless_stopped(&mut work.stop, self.look(&config, &caller)).await;
         let looked = looked.map_err(|_| limit.cancelled())?;
         let allowed = self.check_commands(&config);
@@ -37,6 +40,11 @@ impl Session {
                 return write(&nothing(message, looked.into_diagnostics()));
             }
         };
+        if rollback::is_over(command, &rollout, &params.prior) {
+            let found = (&config, &rollout);
+            let done = self.roll_back(found, &caller, operation, (work, limit)).await?;
+            return write(&done);
+        }
         let id = rollout.target().id.clone();
         let now = resource_state::current(&config, &rollout);
         let before = view(&rollout);
@@ -59,18 +67,9 @@ impl Session {
             }
             Ok(ControlOutcome::RanHere(report)) => {
                 refuse_locked(&report)?;
-                let status = report.outcome.name();
-                let as_asked = control::is_as_asked(command, report.outcome);
-                m::ControlResult {
-                    message: format!(
-                        "no engine was at work, so this server carried it out: {status}"
-                    ),
-                    acknowledged_by: None,
-                    status: Some(status.into()),
-                    record: self.look(&config, &caller).await.ok().as_ref().and_then(view),
-                    state: resource_state::after(&config, &id, &now, &report),
-                    diagnostics: if as_asked { Vec::new() } else { limit.explain(&report) },
-                }
+                let record = self.look(&config, &caller).await.ok().as_ref().and_then(view);
+                let state = resource_state::after(&config, &id, &now, &report);
+                m::ControlResult { record, state, ..ran_here(command, &report, &limit) }
             }
             Ok(other) => m::ControlResult { record: before, ..unanswered(&other, command) },
         };
@@ -121,9 +120,13 @@ impl Session {
     }
 }
 
-fn nothing(message: String, diagnostics: Vec<Diagnostic>) -> m::ControlResult {
-    let (acknowledged_by, status, record, state) = (None, None, None, Value::Null);
-    m::ControlResult { message, acknowledged_by, status, record, state, diagnostics }
+/// The result of a command that this server carried out.
+fn ran_here(command: Command, report: &Report, limit: &Limit) -> m::ControlResult {
+    let status = report.outcome.name();
+    let message = format!("no engine was at work, so this server carried it out: {status}");
+    let as_asked = control::is_as_asked(command, report.outcome);
+    let found = if as_asked { Vec::new() } else { limit.explain(report) };
+    m::ControlResult { status: Some(status.into()), ..nothing(message, found) }
 }
 
 /// Returns the answer when a deployment cannot be ended: a success if its target is gone.

@@ -117,8 +117,8 @@ impl Session {
 
     /// Returns a caller that begins no rollout.
     fn looker(&self, prior: &Value) -> Caller {
-        let completed = prior["completed_revision"].as_str().map(Into::into);
-        Caller { completed, ..self.caller.clone() }
+        let (completed, previous) = resource_state::stored_revisions(prior);
+        Caller { completed, previous, ..self.caller.clone() }
     }
 }
 

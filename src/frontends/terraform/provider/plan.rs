@@ -245,6 +245,7 @@ fn succeeded(prior: &Value, wanted: Option<&Revision>) -> Vec<(&'static str, Opt
         ("status", json!("succeeded")),
         ("target_revision", json!(wanted)),
         ("completed_revision", json!(wanted)),
+        ("previous_revision", resource_state::previous_after(prior, &json!(wanted))),
         ("last_error", Value::Null),
     ];
     let differs = after.into_iter().filter(|(name, value)| prior[*name] != *value);

@@ -8,7 +8,8 @@ use super::super::input::Input;
 use super::super::preflight::span;
 use super::super::{View, restart, termination};
 use crate::model::preview::{AtWorst, BatchPreview};
-use crate::model::spec::{HookPoint, OnFailure, Pacing, SetAside};
+use crate::model::spec::{Checkpoint, HookPoint, OnFailure, Pacing, SetAside};
+use crate::record::{Ending, Phase, Record};
 use crate::rollout::serving::hook_told;
 
 /// Returns the worst case of the rollout: how many instances are out of service at once, and how
@@ -54,8 +55,7 @@ pub(super) fn expected(input: &Input<'_>, batches: &[BatchPreview]) -> Duration 
     let surge: usize = batches.iter().map(|batch| batch.launches as usize).sum();
     let mut old: usize = batches.iter().map(|batch| batch.replaces.len()).sum();
     let ahead = checkpoints_ahead(input);
-    let ahead = spec.checkpoints.iter().filter(|it| ahead.contains(&it.percentage));
-    let waits: Duration = ahead.filter_map(|checkpoint| checkpoint.pause).sum();
+    let waits: Duration = ahead.iter().filter_map(|checkpoint| checkpoint.pause).sum();
     let waits = match batches.is_empty() {
         true => waits,
         false => waits + spec.gates.bake_time + spec.shift_time(),
@@ -80,12 +80,22 @@ pub(super) fn expected(input: &Input<'_>, batches: &[BatchPreview]) -> Duration 
     total + spec.pause_between_batches * pauses
 }
 
-/// Returns the percentages at which the rollout is still to wait.
-pub(super) fn checkpoints_ahead(input: &Input<'_>) -> Vec<u32> {
+/// Returns the checkpoints at which the rollout is still to wait: without those that are behind it,
+/// where it continues after an interruption or a pause.
+pub(super) fn checkpoints_ahead<'a>(input: &Input<'a>) -> &'a [Checkpoint] {
     let Input { spec, target, state, .. } = *input;
-    let passed = state.standing(target).map_or(0, |record| record.checkpoints_passed);
-    let ahead = spec.checkpoints.iter().skip(passed as usize);
-    ahead.map(|checkpoint| checkpoint.percentage).collect()
+    let continues = |record: &&Record| {
+        let phase = match record.phase {
+            Phase::Rolling => None,
+            Phase::Halting(ending) | Phase::Halted(ending) => Some(ending),
+        };
+        record.leads_to(&target.goal())
+            && !record.rolls_back
+            && matches!(phase, None | Some(Ending::Interrupted | Ending::Paused))
+    };
+    let record = state.record.as_ref().filter(continues);
+    let passed = record.map_or(0, |record| record.checkpoints_passed);
+    spec.checkpoints.get(passed as usize..).unwrap_or_default()
 }
 
 /// Returns what the rollout may wait for beyond the expected time, as phrases: how long that is
@@ -107,7 +117,7 @@ pub(super) fn may_wait(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
     {
         phrases.push(format!("{} after each batch", hook_told(hook)));
     }
-    for checkpoint in &spec.checkpoints {
+    for checkpoint in checkpoints_ahead(input) {
         match (checkpoint.pause, checkpoint.expires) {
             (Some(_), _) => {}
             (None, Some(expiry)) => {

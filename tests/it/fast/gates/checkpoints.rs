@@ -144,6 +144,23 @@ async fn a_checkpoint_expires_while_no_engine_is_at_work() {
     }
 }
 
+/// A plan names the checkpoints at which the rollout may wait, without those that are behind it.
+#[tokio::test]
+async fn a_rollout_that_continues_may_wait_only_at_the_checkpoints_ahead() {
+    let at = |percentage| Checkpoint { percentage, pause: None, expires: None };
+    let checkpoints = vec![at(30), at(60)];
+    let deploy = RollingDeployment { checkpoints, ..gated(Gates::default()) };
+    let simulator = simulate(fleet());
+    let waits = async || {
+        let rollout = Rollout::prepare(simulator.clone(), deploy.clone(), &caller()).await;
+        rollout.expect("prepare").preview().may_wait
+    };
+    assert_eq!(waits().await, ["at 30 % until resume", "at 60 % until resume"]);
+    let run = roll(simulator.clone(), deploy.clone()).await;
+    assert_eq!(run.report.outcome, Outcome::Paused, "{:?}", run.report);
+    assert_eq!(waits().await, ["at 60 % until resume"]);
+}
+
 /// Whoever resumes at a checkpoint passes it, although its instances soak again by then: it neither
 /// expires nor is asked about again.
 #[tokio::test]

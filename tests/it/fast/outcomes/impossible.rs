@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use rolling::engine::{Rollout, Stop};
 use rolling::model::event::{Event, Outcome, Report};
 use rolling::model::spec::{BatchSize, Bound, Policy, RollingDeployment, SetAside};
-use rolling_provider::{Fleet, ProviderError};
+use rolling_provider::{Fleet, ProviderError, Target};
 use rolling_simulator::{Behaviour, FleetConfig, Intervention, Simulator};
+use rolling_testing::{Wrapper, impl_fleet};
 use tokio::sync::watch;
 
 use super::super::properties::{block_on, look};
@@ -180,4 +182,45 @@ fn protected_instances_that_do_not_serve_are_waited_for() {
     assert!(preview.may_wait[0].starts_with("up to 1h for 1 instance"), "{:?}", preview.may_wait);
     let report = force(&simulator, &spec);
     assert_eq!(report.outcome, Outcome::Succeeded, "{:?}", report.reason);
+}
+
+/// A fleet whose instances something protects, as ECS does.
+struct ProtectedFleet(Arc<Simulator>);
+
+#[async_trait]
+impl Wrapper for ProtectedFleet {
+    fn inner(&self) -> &dyn Fleet {
+        &*self.0
+    }
+
+    async fn resolve(&self) -> Result<Target, ProviderError> {
+        let target = self.inner().resolve().await?;
+        Ok(Target { protected_by: Some("the scheduler"), ..target })
+    }
+}
+
+impl_fleet!(ProtectedFleet);
+
+#[test]
+fn what_protects_every_instance_is_named_where_the_rollout_would_wait_for_it() {
+    for (protected, rule, is_told) in [
+        (4, SetAside::Wait, true),
+        (3, SetAside::Wait, false),
+        (4, SetAside::Refresh, false),
+        (4, SetAside::Ignore, false),
+    ] {
+        let simulator = simulate(FleetConfig { instances: 4, ..fleet() });
+        for id in ids(&simulator).into_iter().take(protected) {
+            simulator.intervene(Intervention::Protect(id, true)).expect("protected");
+        }
+        let spec = RollingDeployment { protected: rule, ..fixed(1) };
+        let fleet = Arc::new(ProtectedFleet(simulator));
+        let rollout = block_on(Rollout::look_up(fleet, spec, &caller())).expect("a rollout");
+        let message = "all 4 instances to replace are protected from scale-in by the scheduler";
+        let told = rollout.preview().warnings.iter().any(|it| it.starts_with(message));
+        assert_eq!(told, is_told, "{protected} {rule:?}: {:?}", rollout.preview().warnings);
+        let found = rollout.preflight().into_iter().find(|it| it.message.starts_with(message));
+        assert_eq!(found.is_some(), is_told, "{protected} {rule:?}");
+        assert!(found.is_none_or(|it| it.remedy.contains("managed draining") && !it.is_error));
+    }
 }

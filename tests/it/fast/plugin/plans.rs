@@ -14,7 +14,7 @@ fn a_plan_tells_what_comes_and_after_it_there_is_nothing_to_do() {
     let reply = "This plan rolls 10 of 10 instances of web from v1 to v2 (rolling): batches of 3, 3, \
                 3, 1, at least 7 serve, at most 10 live, about 4m 40s";
     assert_eq!((plan.found[0].summary.as_str(), plan.found[0].is_error), (reply, false));
-    assert_eq!(plan.unknown.len(), 11, "{plan:?}");
+    assert_eq!(plan.unknown.len(), 12, "{plan:?}");
     assert_eq!(plan.value["target_revision"], "v2");
     assert_eq!(status(folder.path(), &two)["status"], Value::Null, "planning touches nothing");
 
@@ -78,7 +78,7 @@ fn what_is_not_known_yet_makes_the_outcome_unknown_and_asks_no_cloud() {
     let reply = "What this plan rolls is known only when simulated_fleet is";
     assert_eq!((plan.found[0].summary.as_str(), plan.found.len()), (reply, 1));
     let computed = plan.unknown.iter().filter(|place| *place != "/simulated_fleet").count();
-    assert_eq!(computed, 12, "{plan:?}");
+    assert_eq!(computed, 13, "{plan:?}");
     assert!(!folder.path().join(".rolling").exists(), "a cloud was asked");
     assert_eq!(plugin.validate(&unknown_target), []);
     let wrong = with(&unknown_target, &json!({ "policy": "rollin" }));
@@ -103,7 +103,7 @@ fn what_is_not_known_yet_makes_the_outcome_unknown_and_asks_no_cloud() {
     // An unknown configuration of the provider itself.
     assert_eq!(plugin.configure(&json!({ "simulator": unknown() })), []);
     let plan = plugin.plan(Some(&state), &two);
-    assert_eq!(plan.unknown.len(), 11, "all but the id");
+    assert_eq!(plan.unknown.len(), 12, "all but the id");
     assert_eq!(plan.found[0].summary, "What this plan rolls is known only when it is applied");
     assert_eq!(plugin.read(&state).state, Some(state));
     plugin.shut_down();
