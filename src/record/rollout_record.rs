@@ -7,6 +7,7 @@ use std::time::Duration;
 use rolling_provider::{Instance, InstanceId, Revision, Target, Timestamp};
 use sha2::{Digest as _, Sha256};
 
+use crate::record::fields::{decode, encode_text};
 use crate::record::hooks::HookRecord;
 
 /// How many obeyed commands a record remembers: reads lag, so the command before the last may show
@@ -225,9 +226,9 @@ impl Record {
         Record { phase: Phase::Rolling, pause_changed_at: Some(now), ..self }
     }
 
-    /// Returns a reason as a record keeps it: without what a tag cannot hold.
+    /// Returns a reason as a record keeps it: as much of it as a tag can hold.
     pub(crate) fn reason_of(text: &str) -> String {
-        super::fields::tag_safe(text)
+        decode(&encode_text(text)).into_owned()
     }
 
     /// Returns the phase of the rollout, as one name.
