@@ -37,6 +37,8 @@ pub struct Target {
     pub hooks: Vec<LifecycleHook>,
     /// What of the fleet's own work a rollout may suspend.
     pub processes: Processes,
+    /// Whether the fleet itself protects from scale-in whatever it launches.
+    pub protects_new: bool,
     /// Why nothing can be launched beside this fleet, if that is the case.
     pub no_surge: Option<String>,
     /// What keeps a rollout from beginning or going forward, but not from being reported, halted or
@@ -101,6 +103,7 @@ impl Target {
             scheduled: Vec::new(),
             hooks: Vec::new(),
             processes: Processes::default(),
+            protects_new: false,
             no_surge: None,
             hindrances: Vec::new(),
             no_auto_rollback: None,

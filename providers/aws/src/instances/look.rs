@@ -98,7 +98,8 @@ impl InstancesFleet {
         Known {
             subnet: described.subnet_id().map(str::to_owned),
             ports: ports.collect(),
-            stays: stays(described),
+            // Nothing takes the place of an instance that is left alone.
+            stays: if tags.contains_key(IGNORE) { Vec::new() } else { stays(described) },
             tags: tags.clone(),
         }
     }

@@ -171,6 +171,7 @@ impl InstancesFleet {
             scheduled: Vec::new(),
             hooks: Vec::new(),
             processes: Processes::default(),
+            protects_new: false,
             no_surge: None,
             hindrances: found.hindrances,
             no_auto_rollback: None,
