@@ -1,5 +1,6 @@
 //! The caller of a rollout, and how long a rollout retries.
 
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +55,10 @@ pub struct Caller {
     pub tell: fn(&str),
     /// The last revision that the whole fleet ran, if the caller stores state and knows it.
     pub completed: Option<Revision>,
+    /// Where the rollout leads in place of which this caller ends another one, if it does.
+    pub supersedes_with: Option<Revision>,
+    /// The folders in which programs are looked for, if they are known: the variable `PATH`.
+    pub search_path: Option<OsString>,
     /// Makes the tries of hooks in place of this program; `None` for commands and requests.
     pub hook_driver: Option<Arc<dyn HookDriver>>,
 }
@@ -71,6 +76,8 @@ impl Caller {
             unseen_for: Duration::ZERO,
             tell: |_| (),
             completed: None,
+            supersedes_with: None,
+            search_path: None,
             hook_driver: None,
         }
     }

@@ -24,12 +24,9 @@ pub(crate) use self::status::{at_work, counted, fleet, span};
 pub fn plan(name: &str, preview: &Preview) -> String {
     let mut lines = Vec::new();
     if preview.changes {
-        let from = preview.from.as_ref().map_or("an unknown revision", |from| from.as_str());
-        lines.push(format!(
-            "{name}: roll {} {} from {from} to {}",
-            preview.kind, preview.target, preview.to
-        ));
-        lines.push(format!("  policy     {}, {} instances", preview.policy, preview.size));
+        lines.push(rolls(name, preview));
+        let size = counted(preview.size as usize, "instance");
+        lines.push(format!("  policy     {}, {size}", preview.policy));
         let pace = if preview.continuous { "pace" } else { "batches" };
         if preview.instance_refresh.is_empty() {
             lines.push(format!("  {pace:<10} {}", batches(preview)));
@@ -82,13 +79,28 @@ pub fn plan(name: &str, preview: &Preview) -> String {
     printable::join(&lines)
 }
 
+/// Says what is rolled: `web: roll auto scaling group web from lt-1:1 to lt-1:2`.
+fn rolls(name: &str, preview: &Preview) -> String {
+    let Preview { kind, target, from, to, .. } = preview;
+    let way = match from {
+        Some(from) if from == to => format!("to {to}, which some instances run already"),
+        Some(from) => format!("from {from} to {to}"),
+        None => format!("from an unknown revision to {to}"),
+    };
+    format!("{name}: roll {kind} {target} {way}")
+}
+
 /// Describes the pace of a rollout: `batches of 3, 3, 1`.
 pub(crate) fn pace(preview: &Preview) -> String {
     if let Some(percentages) = preview.instance_refresh.first() {
         return format!("by instance refresh, {percentages}");
     }
     let message = batches(preview);
-    if preview.continuous { message } else { format!("batches of {message}") }
+    match preview.continuous {
+        true => message,
+        false if preview.batches.is_empty() => "no batch for now".into(),
+        false => format!("batches of {message}"),
+    }
 }
 
 /// Describes what a rollout would do, to follow "roll".
@@ -110,6 +122,9 @@ pub(crate) fn nothing_to_do(name: &str, preview: &Preview) -> String {
     let message = match untouched(preview) {
         Some(untouched) => {
             format!("{name}: nothing to do, {kind} {target} of {instances}: {untouched}")
+        }
+        None if preview.size == 0 => {
+            format!("{name}: nothing to do, {kind} {target} has no instances ({to} is wanted)")
         }
         None => format!("{name}: nothing to do, {kind} {target} of {instances} runs {to}"),
     };
@@ -180,7 +195,7 @@ pub(crate) fn batches(preview: &Preview) -> String {
         _ => vec![format!("{count} x {word}")],
     });
     let shown: Vec<String> = shown.collect();
-    if shown.is_empty() { "none".into() } else { shown.join(", ") }
+    if shown.is_empty() { "none for now".into() } else { shown.join(", ") }
 }
 
 /// Reports that a rollout goes back, and why.

@@ -161,6 +161,7 @@ mod tests {
             instance_refresh: None,
             left_alone: Vec::new(),
             restored: None,
+            failed_hooks: Vec::new(),
             borrowed: Vec::new(),
             overtaken: false,
             elapsed_ms: 61_000,
