@@ -69,6 +69,8 @@ async fn makespan(config: FleetConfig, spec: RollingDeployment) -> Duration {
         is_gone: |_| false,
         jitter: 0.0,
         completed: None,
+        supersedes_with: None,
+        search_path: None,
         hook_driver: None,
     };
     let rollout = Rollout::prepare(simulator, spec, &caller).await.expect("prepare");

@@ -157,6 +157,8 @@ async fn roll(n: u32) {
         is_gone: |_| false,
         jitter: 0.0,
         completed: None,
+        supersedes_with: None,
+        search_path: None,
         hook_driver: None,
     };
     let rollout = Rollout::prepare(simulator, spec(), &caller).await.expect("prepare");

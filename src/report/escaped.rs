@@ -79,6 +79,7 @@ fn report(text: &str, outcome: Outcome, refreshed: bool) -> Report {
         instances: vec![instance],
         left_alone: vec![InstanceId::new(text)],
         restored: Some(Revision::new(text)),
+        failed_hooks: vec![text.into()],
         borrowed: vec![text.into()],
         overtaken: false,
         elapsed_ms: 1000,

@@ -41,5 +41,6 @@ mod stdio;
 mod support;
 mod terminal;
 mod termination;
+mod told;
 mod vocabulary;
 mod witness;
