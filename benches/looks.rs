@@ -80,6 +80,8 @@ async fn roll(boot: u64, seed: u64) -> (u64, u64) {
         jitter: 0.0,
         completed: None,
         previous: None,
+        supersedes_with: None,
+        search_path: None,
         hook_driver: None,
     };
     let rollout = Rollout::prepare(simulator, spec(), &caller).await.expect("prepare");

@@ -70,6 +70,8 @@ async fn makespan(config: FleetConfig, spec: RollingDeployment) -> Duration {
         jitter: 0.0,
         completed: None,
         previous: None,
+        supersedes_with: None,
+        search_path: None,
         hook_driver: None,
     };
     let rollout = Rollout::prepare(simulator, spec, &caller).await.expect("prepare");

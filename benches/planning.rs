@@ -161,6 +161,8 @@ async fn roll(n: u32) {
         jitter: 0.0,
         completed: None,
         previous: None,
+        supersedes_with: None,
+        search_path: None,
         hook_driver: None,
     };
     let rollout = Rollout::prepare(simulator, spec(), &caller).await.expect("prepare");

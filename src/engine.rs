@@ -40,6 +40,7 @@ mod session;
 mod shown;
 mod start_error;
 mod tick;
+mod unstartable;
 
 pub(crate) use caller::NOTHING_DONE;
 pub use caller::{Caller, Stop, UNSEEN_FOR};

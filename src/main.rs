@@ -46,6 +46,8 @@ fn main() -> ExitCode {
     };
     let is_set = |name: &str| std::env::var_os(name).is_some();
     let redraws = can_redraw(std::env::var("TERM").ok().as_deref());
-    let context = ProcessContext { clock, rollout_id, owner, is_gone, is_set, redraws, host };
+    let search_path = std::env::var_os("PATH");
+    let context =
+        ProcessContext { clock, rollout_id, owner, is_gone, is_set, search_path, redraws, host };
     ExitCode::from(dispatch::run(std::env::args_os(), &context))
 }

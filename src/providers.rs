@@ -83,8 +83,10 @@ impl Providers {
             let speed = self.config.simulator.as_ref().and_then(|settings| settings.speed);
             let file = self.simulator_file(&fleet.name);
             let shifts = deployment.policy.shifts();
-            let simulator = Simulator::in_file(fleet_config(fleet, shifts), file, |epoch| {
-                Arc::new(TokioClock::new(epoch, speed.unwrap_or(SPEED))) as Arc<dyn Clock>
+            let (speed, mut config) = (speed.unwrap_or(SPEED), fleet_config(fleet, shifts));
+            config.warnings.extend(simulated::outruns(speed, config.instances));
+            let simulator = Simulator::in_file(config, file, |epoch| {
+                Arc::new(TokioClock::new(epoch, speed)) as Arc<dyn Clock>
             });
             return Ok(Arc::new(simulator?));
         }

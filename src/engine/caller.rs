@@ -1,5 +1,6 @@
 //! The caller of a rollout, and how long a rollout retries.
 
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,10 @@ pub struct Caller {
     pub completed: Option<Revision>,
     /// The last revision before that one, if the caller stores state and knows it.
     pub previous: Option<Revision>,
+    /// Where the rollout leads in place of which this caller ends another one, if it does.
+    pub supersedes_with: Option<Revision>,
+    /// The folders in which programs are looked for, if they are known: the variable `PATH`.
+    pub search_path: Option<OsString>,
     /// Makes the tries of hooks in place of this program; `None` for commands and requests.
     pub hook_driver: Option<Arc<dyn HookDriver>>,
 }
@@ -74,6 +79,8 @@ impl Caller {
             tell: |_| (),
             completed: None,
             previous: None,
+            supersedes_with: None,
+            search_path: None,
             hook_driver: None,
         }
     }

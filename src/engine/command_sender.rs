@@ -52,7 +52,8 @@ impl CommandSender {
     ) -> Self {
         let owner = caller.owner.clone();
         let id = command_id(&caller.rollout_id, &owner, command, clock.wall());
-        let waiting = Waiting::new(command, id, owner, look);
+        let mut waiting = Waiting::new(command, id, owner, look);
+        waiting.supersede_with(caller.supersedes_with.clone());
         let writes = Retry::every(LOOK_EVERY);
         Self { fleet, clock, caller: caller.clone(), waiting, writes }
     }

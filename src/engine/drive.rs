@@ -170,7 +170,8 @@ impl RollingExecutor {
     ) -> (Done, Option<ProviderError>) {
         tick.planned(plan.actions.iter().map(|step| step.action.clone()).collect());
         let actions = || plan.actions.iter().map(|step| &step.action);
-        self.context.state.failures.calls.retain(|(failing, _)| actions().any(|it| it == failing));
+        let is_planned = |failing: &Action| actions().any(|it| it == failing);
+        self.context.state.forget_calls(&self.context.look, is_planned);
         let (mut done, mut failed) = (Done::Nothing, None::<(Action, ProviderError)>);
         for (index, step) in std::mem::take(&mut plan.actions).into_iter().enumerate() {
             let obstacles = Obstacles {

@@ -33,6 +33,8 @@ pub(super) trait RolloutExecutor: Send + Sync {
     /// What is known of the fleet.
     fn context(&self) -> &RolloutContext;
 
+    fn context_mut(&mut self) -> &mut RolloutContext;
+
     async fn look_again(&mut self) -> Result<(), ProviderError>;
 
     async fn may_begin(&self) -> Result<(), ProviderError>;

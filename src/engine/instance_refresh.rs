@@ -85,6 +85,10 @@ impl RolloutExecutor for InstanceRefreshExecutor {
         &self.context
     }
 
+    fn context_mut(&mut self) -> &mut RolloutContext {
+        &mut self.context
+    }
+
     async fn look_again(&mut self) -> Result<(), ProviderError> {
         self.latest = self.look_up_latest().await?;
         let look = self.context.look_with_retries().await?;

@@ -61,6 +61,7 @@ impl RolloutContext {
             instances: self.instances(),
             left_alone: self.left_alone(),
             to_restart: self.to_restart(),
+            failed_hooks: state.failures.hooks.clone(),
             borrowed: Vec::new(),
             overtaken: false,
             elapsed_ms: u64::try_from(self.clock.now().since(started).as_millis())
@@ -111,7 +112,9 @@ impl RolloutContext {
             .rotation
             .deregistered
             .iter()
-            .filter(|(_, groups)| groups.keys().any(primary));
+            .filter(|(_, groups)| groups.keys().any(primary))
+            // Whoever is terminating does not come back.
+            .filter(|(id, _)| look.instances.get(*id).is_some_and(|it| it.lifecycle.is_live()));
         let out: Vec<String> = out.map(|(id, _)| id.to_string()).collect();
         if !out.is_empty() {
             borrowed.push(format!("deregistered from the load balancer: {}", out.join(", ")));

@@ -14,6 +14,7 @@ use super::hook_runner::HookRunner;
 use super::lease_keeper::LeaseKeeper;
 use super::session::Session;
 use super::start_error::StartError;
+use super::unstartable::unstartable;
 use crate::model::event::{Event, Outcome, Report};
 use crate::model::preview::Preview;
 use crate::model::spec::RollingDeployment;
@@ -181,10 +182,28 @@ impl RollingExecutor {
     }
 }
 
+impl RollingExecutor {
+    /// Warns of an engine that is at work on a rollout to another revision.
+    fn at_work_elsewhere(&self) -> Option<String> {
+        let (context, wall) = (&self.context, self.clock.wall());
+        let lease = context.lease().filter(|lease| lease.is_recent(wall))?;
+        let record = context.record().filter(|record| !record.leads_to(&context.goal()))?;
+        Some(format!(
+            "{} is at work on the rollout to {}: apply ends at once and changes nothing, and \
+             apply --supersede stops that rollout first",
+            lease.owner, record.to
+        ))
+    }
+}
+
 #[async_trait]
 impl RolloutExecutor for RollingExecutor {
     fn context(&self) -> &RolloutContext {
         &self.context
+    }
+
+    fn context_mut(&mut self) -> &mut RolloutContext {
+        &mut self.context
     }
 
     async fn look_again(&mut self) -> Result<(), ProviderError> {
@@ -216,11 +235,18 @@ impl RolloutExecutor for RollingExecutor {
         let target = target.as_ref().unwrap_or(input.target);
         let mut preview = planner::preview(&Input { target, ..input });
         self.context.warn_of_alarms(&mut preview);
+        if preview.changes {
+            preview.warnings.extend(self.at_work_elsewhere());
+            let programs = unstartable(&self.context.spec, &self.context.caller);
+            preview.warnings.extend(programs.into_iter().map(|found| found.message));
+        }
         preview
     }
 
     fn preflight(&self) -> Vec<Preflight> {
-        planner::preflight(&self.input(self.context.look.at))
+        let mut found = planner::preflight(&self.input(self.context.look.at));
+        found.extend(unstartable(&self.context.spec, &self.context.caller));
+        found
     }
 
     fn completed(&self) -> Option<Revision> {

@@ -141,6 +141,22 @@ impl Rollout {
         predecessor::wait_for_end(&mut *self.executor, stop).await
     }
 
+    /// Does the same for a command that ends the rollout under way in favor of the one to
+    /// [`Self::wanted`], and says so.
+    ///
+    /// # Errors
+    /// As for [`Self::command`].
+    pub async fn supersede(
+        mut self,
+        command: Command,
+        stop: watch::Receiver<Stop>,
+        emit: &mut (dyn FnMut(Envelope) + Send),
+    ) -> Result<ControlOutcome, ProviderError> {
+        let wanted = self.wanted().clone();
+        self.executor.context_mut().caller.supersedes_with = Some(wanted);
+        self.command(command, stop, emit).await
+    }
+
     /// Removes from the target what an ended rollout left there to be read. Touches nothing else.
     ///
     /// # Errors
@@ -187,6 +203,16 @@ impl Rollout {
     /// with no engine at work, what the next one would wait for. None where no rollout is under way.
     pub fn waits(&self) -> Vec<Wait> {
         self.executor.waits()
+    }
+
+    /// When the last look was taken: what [`Self::waits`] returns counts from then.
+    pub fn observed_at(&self) -> Timestamp {
+        self.context().look.at
+    }
+
+    /// What the rollout on the target has changed for its time and not put back yet, as phrases.
+    pub fn borrowed(&self) -> Vec<String> {
+        self.context().still_borrowed()
     }
 
     /// Whether an engine is at work, as far as its lease shows it.

@@ -1,5 +1,6 @@
 //! What the program takes from its surroundings.
 
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use super::handshake::Host;
@@ -19,6 +20,8 @@ pub struct ProcessContext {
     pub is_gone: fn(&str) -> bool,
     /// Whether a variable of the environment is set.
     pub is_set: fn(&str) -> bool,
+    /// The folders in which programs are looked for: the variable `PATH`.
+    pub search_path: Option<OsString>,
     /// Whether a terminal, where there is one, can redraw lines.
     pub redraws: bool,
     /// What Terraform sets in the environment.
@@ -31,6 +34,7 @@ impl ProcessContext {
         Caller {
             is_gone: self.is_gone,
             jitter: JITTER,
+            search_path: self.search_path.clone(),
             tell: |message| tracing::info!("{message}"),
             ..Caller::new(rollout_id, self.owner.clone())
         }

@@ -192,7 +192,7 @@ pub enum InstanceRefreshStep {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
-    /// The new revision: its instances, or what gates and hooks find.
+    /// The new revision: its instances, or what gates find.
     Revision,
     /// A call of this program that the cloud refuses: throttled, denied, or failing.
     Call,
@@ -200,6 +200,16 @@ pub enum Cause {
     Capacity,
     /// Another process, or a person.
     Others,
+    /// A hook of the document that does not succeed.
+    Hook,
+    /// A lifecycle hook of the fleet that nobody completes in time.
+    LifecycleHook,
+    /// The operator, who asked for it by a command.
+    Command,
+    /// A checkpoint whose time was over before anybody decided.
+    Undecided,
+    /// An apply of another revision, which goes on from here.
+    Superseded,
 }
 
 /// How a rollout ended, and what it left.
@@ -250,6 +260,10 @@ pub struct Report {
     #[serde(skip_serializing_if = "is_zero")]
     #[schemars(default)]
     pub to_restart: u32,
+    /// Hooks of the document that failed although the rollout went on, each with why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub failed_hooks: Vec<String>,
     /// What is not restored yet, as phrases; empty when everything is. For an overtaken rollout:
     /// as of the last look.
     pub borrowed: Vec<String>,

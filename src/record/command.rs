@@ -4,7 +4,7 @@
 //! that were obeyed: reads lag, so an obeyed command may show again. A command names its rollout,
 //! so that a leftover command never reaches the next rollout.
 
-use rolling_provider::Tags;
+use rolling_provider::{Revision, Tags};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,8 @@ pub struct Control {
     pub rollout: String,
     /// Who gave it: host and process.
     pub by: String,
+    /// Where the rollout leads that comes in place of this one, if one does.
+    pub supersedes_with: Option<Revision>,
 }
 
 impl Control {
@@ -62,7 +64,8 @@ impl Control {
             .with("command", self.command.name())
             .with("id", &self.id)
             .with("rollout", &self.rollout)
-            .with("by", &self.by);
+            .with("by", &self.by)
+            .with_some("to", self.supersedes_with.as_ref());
         Tags::from([(CONTROL.into(), line.done())])
     }
 
@@ -76,6 +79,7 @@ impl Control {
             id: fields.text("id").ok()?.to_owned(),
             rollout: fields.text("rollout").ok()?.to_owned(),
             by: fields.optional("by").unwrap_or("somebody").to_owned(),
+            supersedes_with: fields.optional("to").map(Revision::from),
         })
     }
 

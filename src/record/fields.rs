@@ -146,26 +146,26 @@ pub(crate) fn decode(text: &str) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Returns free text without what a tag cannot hold.
-pub(crate) fn tag_safe(text: &str) -> String {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c);
-    let allowed = text.chars().map(|c| match c {
-        ',' | ';' | '(' | ')' | '[' | ']' | '"' | '\'' | '\n' => ' ',
-        other if allowed(other) => other,
-        _ => '.',
-    });
-    let text: String = allowed.collect();
+/// Returns free text in letters that a tag can hold, its spaces as they are, as much of it as fits.
+pub(crate) fn encode_text(text: &str) -> String {
+    const CUT: &str = " ...";
     let mut message = String::new();
     for word in text.split_whitespace() {
-        if message.len() + word.len() + 1 > LONGEST {
-            break;
+        let word = encode_word(word);
+        if message.len() + word.len() + 1 > LONGEST - CUT.len() {
+            return message + CUT;
         }
         if !message.is_empty() {
             message.push(' ');
         }
-        message.push_str(word);
+        message.push_str(&word);
     }
     message
+}
+
+/// Encodes as little as possible of a word, so that people can read the tag.
+fn encode_word(word: &str) -> String {
+    word.split('=').map(encode).collect::<Vec<_>>().join("=")
 }
 
 #[cfg(test)]
@@ -186,8 +186,13 @@ mod tests {
     }
 
     #[test]
-    fn text_is_held_to_the_alphabet_and_length_of_tags() {
-        assert_eq!(tag_safe("i-1 failed: codes [502], \"why\"?"), "i-1 failed: codes 502 why .");
-        assert!(tag_safe(&"word ".repeat(100)).len() <= LONGEST);
+    fn text_comes_back_from_a_tag_as_far_as_it_fits() {
+        let text = "i-1 failed: codes [502], \"why\"; a=b (100 %)";
+        let encoded = encode_text(text);
+        let allowed = |c: char| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c);
+        assert!(encoded.chars().all(allowed), "{encoded}");
+        assert_eq!(decode(&encoded), text);
+        let long = encode_text(&"word, ".repeat(100));
+        assert!(long.len() <= LONGEST && decode(&long).ends_with("word, ..."), "{long}");
     }
 }

@@ -8,6 +8,7 @@ use rolling_provider::{Goal, Instance, InstanceId, Restart, Revision, Target, Ti
 use sha2::{Digest as _, Sha256};
 
 use crate::model::moment::moment;
+use crate::record::fields::{decode, encode_text};
 use crate::record::hooks::{Group, HookRecord};
 
 /// How many obeyed commands a record remembers: reads lag, so the command before the last may show
@@ -254,9 +255,9 @@ impl Record {
         Record { phase: Phase::Rolling, pause_changed_at: Some(now), ..self }
     }
 
-    /// Returns a reason as a record keeps it: without what a tag cannot hold.
+    /// Returns a reason as a record keeps it: as much of it as a tag can hold.
     pub(crate) fn reason_of(text: &str) -> String {
-        super::fields::tag_safe(text)
+        decode(&encode_text(text)).into_owned()
     }
 
     /// Returns the phase of the rollout, as one name.

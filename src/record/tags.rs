@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rolling_provider::{InstanceId, Restart, Tags, Timestamp};
 
-use super::fields::{Fields, Line, decode, encode, tag_safe};
+use super::fields::{Fields, Line, decode, encode, encode_text};
 use super::hooks::{Group, HookRecord};
 use super::record_error::RecordError;
 use super::rollout_record::{Borrowed, BorrowedMax, Phase, ReachedCheckpoint, Record};
@@ -91,7 +91,7 @@ impl Record {
             (PROGRESS.into(), progress.done()),
             (VICTIMS.into(), self.victims.line()),
             (BORROWED.into(), borrowed.done()),
-            (REASON.into(), tag_safe(self.reason.as_deref().unwrap_or_default())),
+            (REASON.into(), encode_text(self.reason.as_deref().unwrap_or_default())),
         ]);
         if let Some(completed) = &self.completed {
             tags.insert(COMPLETED.into(), encode(completed.as_str()));
@@ -155,7 +155,7 @@ impl Record {
             },
             borrowed: Borrowed::parse(&borrowed)?,
             completed: tags.get(COMPLETED).map(|value| decode(value).as_ref().into()),
-            reason: reason.cloned(),
+            reason: reason.map(|reason| decode(reason).into_owned()),
         }))
     }
 }

@@ -81,6 +81,7 @@ fn report(text: &str, outcome: Outcome, refreshed: bool) -> Report {
         instances: vec![instance],
         left_alone: vec![InstanceId::new(text)],
         to_restart: 1,
+        failed_hooks: vec![text.into()],
         restored: Some(Revision::new(text)),
         borrowed: vec![text.into()],
         overtaken: false,

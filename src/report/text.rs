@@ -25,7 +25,8 @@ pub fn plan(name: &str, preview: &Preview) -> String {
     let mut lines = Vec::new();
     if preview.changes {
         lines.extend(heading(name, preview));
-        lines.push(format!("  policy     {}, {} instances", preview.policy, preview.size));
+        let size = counted(preview.size as usize, "instance");
+        lines.push(format!("  policy     {}, {size}", preview.policy));
         let pace = if preview.continuous { "pace" } else { "batches" };
         if preview.instance_refresh.is_empty() {
             lines.push(format!("  {pace:<10} {}", batches(preview)));
@@ -78,21 +79,20 @@ pub fn plan(name: &str, preview: &Preview) -> String {
     printable::join(&lines)
 }
 
-/// Says what is rolled, from where to where.
+/// Says what is rolled: `web: roll auto scaling group web from lt-1:1 to lt-1:2`.
 fn heading(name: &str, preview: &Preview) -> Vec<String> {
-    let from = preview.from.as_ref().map_or("an unknown revision", |from| from.as_str());
-    let what = match same_again(preview) {
-        Some(what) => format!("restart {} {} on {what}", preview.kind, preview.target),
-        None => {
-            format!("roll {} {} from {from} to {}", preview.kind, preview.target, preview.to)
-        }
+    let Preview { kind, target, from, to, .. } = preview;
+    if let Some(what) = same_again(preview) {
+        return vec![format!("{name}: restart {kind} {target} on {what}")];
+    }
+    let way = match from {
+        Some(from) if from == to => format!("to {to}, which some instances run already"),
+        Some(from) => format!("from {from} to {to}"),
+        None => format!("from an unknown revision to {to}"),
     };
-    let mut lines = vec![format!("{name}: {what}")];
-    if let (Some(before), None) = (&preview.restart, same_again(preview)) {
-        lines.push(format!(
-            "  restart    of what was launched before {before}, on {} too",
-            preview.to
-        ));
+    let mut lines = vec![format!("{name}: roll {kind} {target} {way}")];
+    if let Some(before) = &preview.restart {
+        lines.push(format!("  restart    of what was launched before {before}, on {to} too"));
     }
     lines
 }
@@ -103,7 +103,11 @@ pub(crate) fn pace(preview: &Preview) -> String {
         return format!("by instance refresh, {percentages}");
     }
     let message = batches(preview);
-    if preview.continuous { message } else { format!("batches of {message}") }
+    match preview.continuous {
+        true => message,
+        false if preview.batches.is_empty() => "no batch for now".into(),
+        false => format!("batches of {message}"),
+    }
 }
 
 /// Describes what a rollout would do, to follow "roll".
@@ -144,6 +148,9 @@ pub(crate) fn nothing_to_do(name: &str, preview: &Preview) -> String {
     let message = match untouched(preview) {
         Some(untouched) => {
             format!("{name}: nothing to do, {kind} {target} of {instances}: {untouched}")
+        }
+        None if preview.size == 0 => {
+            format!("{name}: nothing to do, {kind} {target} has no instances ({to} is wanted)")
         }
         None => format!("{name}: nothing to do, {kind} {target} of {instances} runs {to}"),
     };
@@ -215,7 +222,7 @@ pub(crate) fn batches(preview: &Preview) -> String {
         _ => vec![format!("{count} x {word}")],
     });
     let shown: Vec<String> = shown.collect();
-    if shown.is_empty() { "none".into() } else { shown.join(", ") }
+    if shown.is_empty() { "none for now".into() } else { shown.join(", ") }
 }
 
 /// Reports that a rollout goes back, and why.

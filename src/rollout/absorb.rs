@@ -5,7 +5,7 @@ use std::time::Duration;
 use rolling_provider::{Observation, Target};
 
 use super::planner::{Input, View};
-use super::state::{Best, RolloutState, members};
+use super::state::{Best, RolloutState, ignored_in, members};
 use crate::model::spec::RollingDeployment;
 
 /// How long a launch is missing before the fleet is asked about it, and between two such calls.
@@ -35,6 +35,7 @@ pub(crate) fn absorb(
     before: &Observation,
     look: Observation,
 ) -> Absorbed {
+    state.unmanaged.ignored = ignored_in(&look);
     let look = members(look, state.record.as_ref());
     let look = state.in_place(look);
     let look = state.without_departed(look);

@@ -122,9 +122,15 @@ impl Waiting {
         let by_lease = lease.is_some();
         let rollout = lease.map(|lease| lease.rollout());
         let rollout = rollout.or_else(|| found.as_ref().map(|record| record.id.clone()));
-        let control = Control { command, id, rollout: rollout.unwrap_or_default(), by };
+        let rollout = rollout.unwrap_or_default();
+        let control = Control { command, id, rollout, by, supersedes_with: None };
         let (watch, owner, living, since, judged) = Default::default();
         Self { control, found, by_lease, watch, owner, living, since, judged }
+    }
+
+    /// Says that a rollout to this revision comes in place of the one that the command is for.
+    pub(crate) fn supersede_with(&mut self, to: Option<rolling_provider::Revision>) {
+        self.control.supersedes_with = to;
     }
 
     /// Returns the command.

@@ -30,10 +30,11 @@ pub(crate) fn finished(
         OnHookFailure::Fail => HookNext::Fail,
     };
     state.hooks.running = None;
+    let reason = format!("hook {} failed: {hook}: {message}", run.point.name());
     if next == HookNext::Continue {
+        state.failures.hooks.extend((!passed).then_some(reason));
         done(state, run, now);
     } else {
-        let reason = format!("hook {} failed: {hook}: {message}", run.point.name());
         let (point, meaning) = (run.point, hook.on_failure);
         state.hooks.failed = Some(FailedHook { point, meaning, reason });
     }

@@ -3,7 +3,7 @@
 use rolling_provider::{Goal, Observation, Restart, Revision, Target, Timestamp};
 
 use super::control::{self, Found};
-use super::state::{Halt, RolloutState, members};
+use super::state::{Halt, RolloutState, ignored_in, members};
 use crate::model::spec::{RollingDeployment, SetAside};
 use crate::record::command::{Command, Control};
 use crate::record::lease::Lease;
@@ -48,11 +48,13 @@ impl Known<'_> {
     /// When the record cannot be read.
     pub(crate) fn restore(&self, look: Observation) -> Result<Restored, RecordError> {
         let record = Record::from_tags(&look.record)?;
+        let ignored = ignored_in(&look);
         let look = members(look, record.as_ref());
         let (mut spec, mut target) = (self.asked.clone(), self.target.clone());
         target.revision = self.wanted.revision.clone();
         target.restart = self.restart(record.as_ref(), &look);
         let mut state = self.begin(&look);
+        state.unmanaged.ignored = ignored;
         let look = state.in_place(look);
         let look = state.without_departed(look);
         if let Some(record) = &record {

@@ -38,7 +38,10 @@ pub(crate) fn trouble(target: &Target, instance: &Instance) -> String {
     if let Some(update) = &instance.update {
         return match &update.state {
             UpdateState::Failed(why) => format!("its update to {} failed: {why}", update.to),
-            _ => format!("being updated in place to {}", update.to),
+            UpdateState::Marked => format!("marked for its update in place to {}", update.to),
+            UpdateState::Running | UpdateState::Done => {
+                format!("being updated in place to {}", update.to)
+            }
         };
     }
     if instance.lifecycle != Lifecycle::InService {

@@ -42,6 +42,7 @@ mod stdio;
 mod support;
 mod terminal;
 mod termination;
+mod told;
 mod vocabulary;
 mod way_back;
 mod witness;

@@ -18,6 +18,7 @@ pub mod object;
 pub mod plugin;
 pub mod policy;
 pub mod promises;
+mod protects_new;
 pub mod refusals;
 mod replaced;
 pub mod scale;

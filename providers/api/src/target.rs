@@ -40,6 +40,8 @@ pub struct Target {
     pub hooks: Vec<LifecycleHook>,
     /// What of the fleet's own work a rollout may suspend.
     pub processes: Processes,
+    /// Whether the fleet itself protects from scale-in whatever it launches.
+    pub protects_new: bool,
     /// Why nothing can be launched beside this fleet, if that is the case.
     pub no_surge: Option<String>,
     /// What protects every instance of the fleet from scale-in, new ones as well, and ends that only
@@ -108,6 +110,7 @@ impl Target {
             scheduled: Vec::new(),
             hooks: Vec::new(),
             processes: Processes::default(),
+            protects_new: false,
             no_surge: None,
             protected_by: None,
             hindrances: Vec::new(),

@@ -78,6 +78,7 @@ impl AutoScalingGroupFleet {
             scheduled,
             hooks,
             processes: PROCESSES,
+            protects_new: group.new_instances_protected_from_scale_in().unwrap_or_default(),
             no_surge: mixed::is_weighted(&group)
                 .then(|| format!("group {:?} counts its instances by weights", self.group.name)),
             protected_by: controllers::protected_by(&group),

@@ -20,6 +20,9 @@ const TERMINATES: &str = "deregistration_delay.connection_termination.enabled";
 const CROSS_ZONE: &str = "load_balancing.cross_zone.enabled";
 /// Protocols of Network Load Balancers, whose connections may live long.
 const OF_CONNECTIONS: [ProtocolEnum; 2] = [ProtocolEnum::Tcp, ProtocolEnum::Tls];
+/// Protocols of Network Load Balancers.
+const OF_NETWORK: [ProtocolEnum; 4] =
+    [ProtocolEnum::Tcp, ProtocolEnum::Tls, ProtocolEnum::Udp, ProtocolEnum::TcpUdp];
 
 /// Target groups, and how their targets are named.
 #[derive(Debug, Default)]
@@ -123,13 +126,15 @@ impl Aws {
         let slow_start = attribute(SLOW_START).and_then(|value| value.parse().ok()).unwrap_or(0);
         let cuts = group.protocol().is_some_and(|protocol| OF_CONNECTIONS.contains(protocol))
             && attribute(TERMINATES) == Some("false");
-        let warnings = attribute_warnings(
+        let is_network = group.protocol().is_some_and(|protocol| OF_NETWORK.contains(protocol));
+        let mut warnings = attribute_warnings(
             &name,
             drain,
             slow_start,
             cuts,
             attribute(CROSS_ZONE) == Some("false"),
         );
+        warnings.extend((is_network && drain == 0).then(|| never_drains(&name)));
         let seconds = |value: Option<i32>| u64::try_from(value.unwrap_or_default()).unwrap_or(0);
         let checks = seconds(group.health_check_interval_seconds())
             * seconds(group.healthy_threshold_count());
@@ -160,6 +165,15 @@ fn refuse_kind(
     let message = format!("target group {name:?} has targets of type {kind:?}, not {wanted}");
     let error = ProviderError::invalid("DescribeTargetGroups", place, message);
     Err(error.with_remedy(format!("use a target group of type {wanted}")))
+}
+
+/// Warns of a target group of a Network Load Balancer without any deregistration delay.
+fn never_drains(name: &str) -> String {
+    format!(
+        "target group {name} has a deregistration delay of 0 s: its Network Load Balancer may still \
+         send flows to an instance that is terminated at once; set the delay, or \
+         health.min_drain_time"
+    )
 }
 
 /// Returns warnings about a target group's attributes, for readers of the plan.

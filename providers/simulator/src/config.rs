@@ -41,6 +41,8 @@ pub struct FleetConfig {
     pub bad_revisions: BTreeMap<Revision, Behaviour>,
     /// Whether the fleet treats a deregistered instance as unhealthy and replaces it by itself.
     pub replaces_deregistered: bool,
+    /// Whether the fleet protects from scale-in what it launches, apart from its first instances.
+    pub protects_new: bool,
     /// Launches that take long, drawn from the seed.
     pub hangs: Option<Hangs>,
     /// The longest time until a launched instance is listed. Each launch takes a time up to that,
@@ -63,6 +65,8 @@ pub struct FleetConfig {
     pub throttled: f64,
     /// What others do, and how long after the fleet is created.
     pub events: Vec<(Duration, Intervention)>,
+    /// What a reader of a plan should know of the simulation itself.
+    pub warnings: Vec<String>,
     /// The fleet's scheduled actions. They happen unless scheduled actions are suspended.
     pub schedule: Vec<ScheduledAction>,
 }
@@ -90,6 +94,7 @@ impl Default for FleetConfig {
             seed: 1,
             bad_revisions: BTreeMap::new(),
             replaces_deregistered: false,
+            protects_new: false,
             hangs: None,
             launch_lag: Duration::ZERO,
             launches_instead: None,
@@ -99,6 +104,7 @@ impl Default for FleetConfig {
             hooks: Hooks::default(),
             throttled: 0.0,
             events: Vec::new(),
+            warnings: Vec::new(),
             schedule: Vec::new(),
         }
     }

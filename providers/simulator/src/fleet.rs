@@ -222,7 +222,7 @@ impl Fleet for Simulator {
             warnings: Vec::new(),
         };
         self.ask("resolve the fleet", |_| ())?;
-        let mut warnings = Vec::new();
+        let mut warnings = self.config.warnings.clone();
         if self.config.target_groups.is_empty() {
             let message = "the fleet has no target group: serving means in service and healthy";
             warnings.push(message.into());
@@ -241,6 +241,7 @@ impl Fleet for Simulator {
             scheduled: self.config.schedule.clone(),
             hooks: self.config.hooks.described(),
             processes: PROCESSES,
+            protects_new: self.config.protects_new,
             no_surge: None,
             hindrances: Vec::new(),
             no_auto_rollback: None,

@@ -102,7 +102,7 @@ impl State {
         for _ in 0..config.instances {
             let id = state.launch(config, long_ago, crowds.emptiest(), None);
             if let Some(instance) = state.instances.get_mut(&id) {
-                instance.in_service_at = Some(long_ago);
+                (instance.in_service_at, instance.protected) = (Some(long_ago), false);
                 for registration in instance.targets.values_mut() {
                     registration.since = long_ago;
                 }
@@ -206,7 +206,7 @@ impl State {
                 .collect(),
             gone_at: None,
             tags: Tags::new(),
-            protected: false,
+            protected: config.protects_new,
             standby: false,
             broken: behaviour == Some(&Behaviour::HalfUnhealthy) && self.launched.is_multiple_of(2),
             number: self.launched,

@@ -172,6 +172,7 @@ mod tests {
             to_restart: 0,
             left_alone: Vec::new(),
             restored: None,
+            failed_hooks: Vec::new(),
             borrowed: Vec::new(),
             overtaken: false,
             elapsed_ms: 61_000,

@@ -26,6 +26,9 @@ pub(super) async fn supersede(
     stop: &watch::Receiver<Stop>,
 ) -> Result<bool, Vec<Diagnostic>> {
     for (resource, rollout) in prepare_all(arguments, context, Purpose::Tell).await? {
+        if let Some(message) = rollout.foreign_instance_refresh() {
+            return Err(vec![foreign(&resource, &message)]);
+        }
         if rollout.has_predecessor() {
             pause(&resource, rollout, arguments, context, stop).await?;
         }
@@ -38,6 +41,16 @@ pub(super) async fn supersede(
         }
     }
     Ok(true)
+}
+
+/// Refuses to end a refresh of another document, which AWS would not take up again.
+fn foreign(resource: &Resource, message: &str) -> Diagnostic {
+    let place = format!("{}/engine", resource.pointer);
+    let message = format!("{message}, and --supersede ends no instance refresh");
+    Diagnostic::error(place, message).with_remedy(
+        "wait for it to end, or cancel it with `rolling abort` and the document that it was begun \
+         with; then apply again, without --supersede",
+    )
 }
 
 /// Has the process at work stop at its next safe point. An instance refresh knows no pause, and is
@@ -56,7 +69,7 @@ async fn pause(
     let can_pause = rollout.allow(Command::Pause).is_ok();
     let command = if can_pause { Command::Pause } else { Command::Abort };
     let mut show = shower(arguments, name, &rollout, context);
-    let done = rollout.command(command, stop.clone(), &mut |envelope| show(&envelope)).await;
+    let done = rollout.supersede(command, stop.clone(), &mut |envelope| show(&envelope)).await;
     drop(show);
     let outcome = done.map_err(|e| vec![Diagnostic::from_provider(&e, place, PROVIDER)])?;
     // A process that is ending already for another reason is waited for.

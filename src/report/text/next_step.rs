@@ -13,6 +13,16 @@ pub(crate) enum NextStep {
     CorrectRevision,
     /// Correct the cause, and begin again.
     CorrectCause,
+    /// Have a hook of the document succeed, and begin again.
+    MendHook,
+    /// Have a lifecycle hook of the fleet completed, and begin again.
+    CompleteHook,
+    /// Begin again when the revision is to be rolled out after all: nothing is wrong with it.
+    RollForward,
+    /// Begin again, and decide in time.
+    DecideInTime,
+    /// Leave it to the rollout that came in its place.
+    LeaveToAnother,
     /// Begin again, which finishes it.
     Finish,
     /// Decide what becomes of a rollout that is paused.
@@ -47,13 +57,23 @@ impl NextStep {
             Outcome::Locked if report.overtaken => NextStep::LookAgain,
             Outcome::Locked => NextStep::Wait,
             _ if still_running => NextStep::Follow,
-            Outcome::RolledBack if report.cause.is_none_or(|it| it == Cause::Revision) => {
-                NextStep::CorrectRevision
-            }
-            Outcome::RolledBack => NextStep::CorrectCause,
+            Outcome::Paused if report.cause == Some(Cause::Superseded) => NextStep::LeaveToAnother,
             Outcome::Paused => NextStep::Decide,
             Outcome::Aborted => NextStep::Finish,
-            Outcome::Failed => NextStep::CorrectCause,
+            Outcome::RolledBack | Outcome::Failed => NextStep::after_failure(report),
+        }
+    }
+
+    /// Returns what to do about what a rollout failed by, or went back for.
+    fn after_failure(report: &Report) -> NextStep {
+        let is_back = report.outcome == Outcome::RolledBack;
+        match report.cause {
+            Some(Cause::Hook) => NextStep::MendHook,
+            Some(Cause::LifecycleHook) => NextStep::CompleteHook,
+            Some(Cause::Command) if is_back => NextStep::RollForward,
+            Some(Cause::Undecided) if is_back => NextStep::DecideInTime,
+            Some(Cause::Revision) | None if is_back => NextStep::CorrectRevision,
+            _ => NextStep::CorrectCause,
         }
     }
 
@@ -65,6 +85,20 @@ impl NextStep {
             NextStep::Follow => (*follow).to_owned(),
             NextStep::CorrectRevision => format!("correct the revision, then {again}"),
             NextStep::CorrectCause => format!("correct the cause, then {again}"),
+            NextStep::MendHook => format!("see why the hook did not succeed, then {again}"),
+            NextStep::CompleteHook => format!(
+                "have the lifecycle hook completed in time, or set lifecycle_hooks to complete, then \
+                 {again}"
+            ),
+            NextStep::RollForward => {
+                format!("nothing has to be corrected; to roll forward all the same, {again}")
+            }
+            NextStep::DecideInTime => {
+                format!("{again}, and decide at the checkpoint before its time is over")
+            }
+            NextStep::LeaveToAnother => {
+                "nothing: the rollout that came in its place goes on from here".to_owned()
+            }
             NextStep::Finish => format!("{again} to finish"),
             NextStep::Decide => (*decide).to_owned(),
             NextStep::Wait => (*wait).to_owned(),

@@ -6,7 +6,7 @@ use rolling_provider::Revision;
 
 use super::next_step::{NextStep, Wording, capital};
 use super::status::{before_restart, counted, few, fleet, span, troubled};
-use crate::model::event::{InstanceRefreshReport, InstanceReport, Outcome, Report};
+use crate::model::event::{Cause, InstanceRefreshReport, InstanceReport, Outcome, Report};
 use crate::model::printable;
 
 /// Describes how a rollout ended in one sentence, and what it left in further ones.
@@ -20,7 +20,7 @@ pub(crate) fn ended(report: &Report) -> (String, Vec<String>) {
                 Some(_) => "instance refresh".to_owned(),
                 None => counted(report.batches as usize, "batch"),
             };
-            let left = left_alone(report);
+            let left = left_alone(report) + &pending(report);
             let what = format!("rolled {target} to {to}: {instances}{left}, {how}, {elapsed}");
             return (what, Vec::new());
         }
@@ -32,6 +32,9 @@ pub(crate) fn ended(report: &Report) -> (String, Vec<String>) {
             format!("{target} was rolled back from {to} to {back}")
         }
         Outcome::Failed => format!("failed to roll {target} to {to}"),
+        Outcome::Paused if report.cause == Some(Cause::Superseded) => {
+            format!("the rollout of {target} to {to} has ended")
+        }
         Outcome::Paused => format!("the rollout of {target} to {to} is paused"),
         Outcome::Aborted => format!("the rollout of {target} to {to} was aborted"),
         Outcome::Locked => format!("another engine is at work on {target}"),
@@ -72,6 +75,10 @@ const WORDING: Wording<'static> = Wording {
     look: "`rolling status` shows the current state, and apply continues from it",
 };
 
+/// How somebody waits for an instance refresh of another document.
+const WAIT_FOR_INSTANCE_REFRESH: &str =
+    "wait for it to end, or cancel it with `rolling abort` and the document that it was begun with";
+
 /// Returns the refresh of a rollout that goes on although no engine follows it.
 fn still_running(report: &Report) -> Option<&InstanceRefreshReport> {
     report
@@ -93,6 +100,16 @@ fn left_alone(report: &Report) -> String {
     }
 }
 
+/// Says how many instances of a size that was set at the end are still to be launched: `, 2 still to
+/// be launched for the size of 6`.
+fn pending(report: &Report) -> String {
+    let size = report.size as usize;
+    match size.saturating_sub(report.instances.len()) {
+        0 => String::new(),
+        pending => format!(", {pending} still to be launched for the size of {size}"),
+    }
+}
+
 /// Counts the instances that run `revision`, with how many are wanted if those are not all.
 fn count_on(report: &Report, revision: Option<&Revision>) -> String {
     let all = report.instances.len().max(report.size as usize);
@@ -110,6 +127,7 @@ pub fn report(name: &str, report: &Report) -> String {
             lines.push(format!("  fleet      {}", left(report)));
             lines.extend(troubled(&report.instances));
         }
+        lines.extend(report.failed_hooks.iter().map(|failed| format!("  besides    {failed}")));
         return printable::join(&lines);
     }
     if let Some(reason) = &report.reason {
@@ -117,6 +135,7 @@ pub fn report(name: &str, report: &Report) -> String {
     }
     lines.push(format!("  fleet      {}", left(report)));
     lines.extend(troubled(&report.instances));
+    lines.extend(report.failed_hooks.iter().map(|failed| format!("  besides    {failed}")));
     if !report.retained_failed.is_empty() {
         let retained: Vec<&str> = report.retained_failed.iter().map(|id| id.as_str()).collect();
         lines.push(format!(
@@ -131,7 +150,11 @@ pub fn report(name: &str, report: &Report) -> String {
         (None, Outcome::Locked) => lines.extend(left_to_another(report)),
         (None, _) => lines.extend(left_behind(report)),
     }
-    lines.push(format!("  next       {}", NextStep::after(report).sentence(&WORDING)));
+    let wording = match report.instance_refresh {
+        Some(_) => Wording { wait: WAIT_FOR_INSTANCE_REFRESH, ..WORDING },
+        None => WORDING,
+    };
+    lines.push(format!("  next       {}", NextStep::after(report).sentence(&wording)));
     printable::join(&lines)
 }
 
@@ -150,7 +173,8 @@ fn headline(name: &str, report: &Report) -> String {
                 Some(_) => "by instance refresh".to_owned(),
                 None => format!("after {}", counted(report.batches as usize, "batch")),
             };
-            let left = left_alone(report);
+            let (left, pending) = (left_alone(report), pending(report));
+            let left = format!("{left}{pending}");
             let left = if left.is_empty() { left } else { left + "," };
             format!("{name}: succeeded, {count} on {to}{left} {how} in {elapsed}")
         }
@@ -164,6 +188,9 @@ fn headline(name: &str, report: &Report) -> String {
             format!("{name}: locked after {elapsed}, nothing more was done")
         }
         Outcome::Locked => format!("{name}: locked, nothing was done"),
+        Outcome::Paused if report.cause == Some(Cause::Superseded) => {
+            format!("{name}: superseded after {elapsed}")
+        }
         outcome => format!("{name}: {} after {elapsed}", outcome.name()),
     }
 }

@@ -90,6 +90,10 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
             }
             lines.push(format!("  at work    {}", at_work(rollout)));
             lines.extend(waits(rollout));
+            let borrowed = rollout.borrowed();
+            if !borrowed.is_empty() {
+                lines.push(format!("  borrowed   {}", borrowed.join("; ")));
+            }
         }
     }
     if let Some(completed) = rollout.completed() {
@@ -112,7 +116,8 @@ fn waits(rollout: &Rollout) -> Vec<String> {
     let waits = rollout.waits();
     let lines = waits.iter().enumerate().map(|(index, wait)| {
         let label = if index == 0 && next.is_empty() { "waits for" } else { "" };
-        format!("  {label:<10} {next}{wait}")
+        let left = span(wait.deadline.since(rollout.observed_at()));
+        format!("  {label:<10} {next}{wait}, {left} more at most")
     });
     lines.collect()
 }

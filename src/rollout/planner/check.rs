@@ -58,7 +58,7 @@ fn check_ownership(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
                     found.push(format!("{id} was not taken out of rotation by this rollout"));
                 }
                 Some(instance)
-                    if instance.protected
+                    if input.state.is_protected(input.target, &id, instance)
                         && takes_out(input, &step.action, instance)
                         && input.spec.replacement.within().is_none()
                         && input.spec.protected != SetAside::Refresh
@@ -97,7 +97,7 @@ fn is_not_ours_to_register(input: &Input<'_>, id: &InstanceId, instance: &Instan
     let rotation = &state.rotation;
     let by_predecessor = rotation.deregistered_by_predecessor.iter().any(|(known, _)| known == id);
     let taken_out = state.history.get(id).is_some_and(|history| history.taken_out);
-    let left_alone = instance.protected
+    let left_alone = state.is_protected(target, id, instance)
         && spec.protected == SetAside::Ignore
         && spec.replacement.within().is_none()
         && !target.wants(instance);

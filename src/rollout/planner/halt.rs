@@ -191,8 +191,7 @@ impl Way<'_> {
             None => {
                 let aside = view.members.iter().find(|m| m.spared && m.instance.protected);
                 let aside = aside.map(|m| format!("; {} is protected from scale-in", m.id));
-                let (serving, floor) = (view.serving(), view.window.floor());
-                format!("{serving} of at least {floor} serve{}", aside.unwrap_or_default())
+                view.at_floor() + &aside.unwrap_or_default()
             }
         };
         plan.wake_at(back, now);

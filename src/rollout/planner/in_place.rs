@@ -64,7 +64,7 @@ pub(crate) fn follow(input: &Input<'_>, plan: &mut Plan) {
         {
             continue;
         }
-        if is_lost(input, id) {
+        if is_lost(input, id) || state.update_was_refused(&update.token) {
             lost.entry(&update.token).or_default().insert(id.clone());
         } else {
             plan.wake_at(state.history.get(id).map(|history| history.since + UPDATE_SHOWS_IN), now);

@@ -10,10 +10,13 @@ use rolling_provider::InstanceRefreshPreferences;
 use super::View;
 use super::deadlines::ASSUMED_BOOT;
 use super::input::Input;
+use super::preflight::span;
 use super::set_aside::{left_alone, set_aside};
+use super::shortfall::{idle_now, missing_now};
 use crate::model::preview::{AtWorst, Preview};
-use crate::model::spec::OnFailure;
+use crate::model::spec::{OnFailure, SetAside};
 use crate::rollout::instance_refresh::{self, Bounds, bounds, is_done, old, phrases};
+use crate::rollout::serving::held_by_hooks;
 
 /// How long EC2 Auto Scaling waits for progress before a refresh fails, by its documentation.
 const GIVES_UP_AFTER: Duration = Duration::from_secs(3600);
@@ -39,8 +42,8 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
     }
     let names = target.target_groups.iter().map(|group| (group.id.clone(), group.name.clone()));
     Preview {
-        at_worst: (count > 0).then(|| at_worst(input, comes_to, size)),
-        may_wait: Vec::new(),
+        at_worst: (count > 0).then(|| at_worst(input, &view, comes_to)),
+        may_wait: if changes { may_wait(input, &view) } else { Vec::new() },
         left_alone: left_alone(input),
         changes,
         target: target.name.clone(),
@@ -56,7 +59,7 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
         batches: Vec::new(),
         checkpoints: spec.checkpoints.iter().map(|checkpoint| checkpoint.percentage).collect(),
         requests: None,
-        hooks: Vec::new(),
+        hooks: hooks(input),
         gates: Vec::new(),
         rollout_hooks: Vec::new(),
         floor: comes_to.floor,
@@ -69,16 +72,48 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
 }
 
 /// Returns the worst case: EC2 Auto Scaling gives a refresh up by its own rule.
-fn at_worst(input: &Input<'_>, comes_to: Bounds, size: u32) -> AtWorst {
+fn at_worst(input: &Input<'_>, view: &View<'_>, comes_to: Bounds) -> AtWorst {
+    let size = view.window.size;
+    let idle = size.saturating_sub(u32::try_from(view.serving()).unwrap_or(u32::MAX));
     let launch = input.target.boot.unwrap_or(ASSUMED_BOOT) + input.target.register();
     let places = comes_to.ceiling.saturating_sub(comes_to.floor);
     AtWorst {
-        out: size.saturating_sub(comes_to.floor),
+        out: size.saturating_sub(comes_to.floor).max(idle),
         out_seconds: (GIVES_UP_AFTER + launch).as_secs(),
         exposed: places.clamp(1, size.max(1)),
         exposed_seconds: GIVES_UP_AFTER.as_secs(),
         recovers: input.spec.on_failure == OnFailure::Rollback,
     }
+}
+
+/// Returns what EC2 Auto Scaling may wait for beyond the expected time, as phrases.
+fn may_wait(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
+    let limit = span(GIVES_UP_AFTER);
+    let protected = view.old().filter(|member| member.set_aside).count();
+    let standby = match input.spec.standby {
+        SetAside::Wait => view.standby.len(),
+        SetAside::Refresh | SetAside::Ignore => 0,
+    };
+    let kinds = [(protected, "protected from scale-in"), (standby, "in standby")];
+    let there = kinds.into_iter().filter(|(count, _)| *count > 0);
+    there
+        .map(|(count, what)| {
+            let instances = if count == 1 { "instance" } else { "instances" };
+            format!("up to {limit} for {count} {instances} {what}")
+        })
+        .collect()
+}
+
+/// Describes the lifecycle hooks of the group, which the refresh waits for.
+fn hooks(input: &Input<'_>) -> Vec<String> {
+    let kinds = [(true, "launches"), (false, "terminations")];
+    let there = kinds.into_iter().filter(|(kind, _)| input.target.hooks_of(*kind).next().is_some());
+    there
+        .map(|(kind, what)| {
+            let by = held_by_hooks(input.target, kind);
+            format!("{what} {by}, and the refresh waits until somebody completes them")
+        })
+        .collect()
 }
 
 /// Returns how long it takes if every boot takes the median and every place is refilled at once.
@@ -110,6 +145,20 @@ fn differs(preferences: &InstanceRefreshPreferences) -> String {
     )
 }
 
+/// Warns of a slow start that lasts longer than what a new instance is given before the next goes.
+fn slow_start(input: &Input<'_>) -> Option<String> {
+    let (slow, health) = (input.target.slow_start(), &input.spec.health);
+    let is_short = !health.soak_is_given || health.min_healthy_time < slow;
+    (!slow.is_zero() && is_short).then(|| {
+        format!(
+            "a target group's slow start takes {0}, and a new instance counts when its warm-up is \
+             over: set min_healthy_time to at least {0}, or old instances are terminated while new \
+             ones still get few requests",
+            span(slow)
+        )
+    })
+}
+
 fn warnings(input: &Input<'_>, view: &View<'_>, comes_to: Bounds) -> Vec<String> {
     let Input { spec, target, look, .. } = *input;
     let asked = view.window;
@@ -127,10 +176,9 @@ fn warnings(input: &Input<'_>, view: &View<'_>, comes_to: Bounds) -> Vec<String>
     if let Some(why) = &target.no_surge {
         warnings.push(format!("{why}: its percentages are of units"));
     }
-    let idle = view.members.iter().filter(|member| !member.serves).count();
-    if idle > 0 {
-        warnings.push(format!("{idle} of {} instances do not serve now", view.members.len()));
-    }
+    warnings.extend(idle_now(view));
+    warnings.extend(missing_now(input, view));
+    warnings.extend(slow_start(input));
     warnings.extend(set_aside(input, view));
     let template = look.template.as_ref().map(|found| target.resolve(found));
     if spec.on_failure == OnFailure::Rollback && template == Some(&target.revision) {

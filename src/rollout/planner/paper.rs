@@ -20,7 +20,10 @@ pub(crate) fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
     let mut paper = Paper::of(view);
     paper.begun = zones::begun(input).map(str::to_owned);
     let slots = view.window.slots() as usize;
-    let surge = (view.window.surge as usize).min(paper.old);
+    // Where requests are shifted, the new set is complete, even if some old ones stay beside it.
+    let is_whole = spec.policy.shifts() && view.old().next().is_some();
+    let surge = view.window.surge as usize;
+    let surge = if is_whole { surge } else { surge.min(paper.old) };
     let size = pace::to_be_new(input, view);
     let mut gates = spec.checkpoints.iter().map(|checkpoint| checkpoint.quota(size) as usize);
     let mut gate = gates.next();
@@ -28,7 +31,7 @@ pub(crate) fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
     // What a rollout under way has launched already need not be launched again.
     let mut launched = (input.state.surge() as usize).min(surge);
     let mut waited = false;
-    while paper.old > 0 {
+    while paper.old > 0 || (is_whole && launched < surge) {
         let allowed = gate.map_or(usize::MAX, |quota| quota.saturating_sub(paper.new));
         if allowed == 0 && paper.old > launched {
             gate = gates.next();

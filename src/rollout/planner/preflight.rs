@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::View;
 use super::deadlines::SET_ASIDE_FOR;
 use super::input::Input;
-use crate::model::spec::{Policy, RollingDeployment};
+use crate::model::spec::{Policy, RollingDeployment, SetAside};
 use crate::rollout::serving::hook_told;
 
 /// Something that prevents a rollout from succeeding, or may.
@@ -31,6 +31,7 @@ pub(crate) fn preflight(input: &Input<'_>) -> Vec<Preflight> {
         .into_iter()
         .chain(waits_for_protected(input))
         .chain(all_protected(input))
+        .chain(protects_new(input))
         .chain(slow_launch(input))
         .chain(long_hook(input))
         .chain(short_deadline(input))
@@ -44,12 +45,26 @@ pub(crate) fn impossible(input: &Input<'_>) -> Option<Preflight> {
 }
 
 /// Finds that launches may take longer than they may. Past launches show only what they took with
-/// another revision, so this is never certain.
+/// another revision, so this is certain only where they alone take longer: a rollback, too, launches
+/// that other revision.
 fn slow_launch(input: &Input<'_>) -> Option<Preflight> {
     let Input { spec, target, .. } = *input;
     let registers = target.register();
     let launch = target.boot.unwrap_or_default() + registers;
     let limit = spec.health.healthy_timeout;
+    if let Some(boot) = target.boot.filter(|boot| *boot > limit) {
+        return Some(Preflight {
+            is_error: true,
+            attribute: "health/healthy_timeout",
+            message: format!(
+                "launches of this fleet take {}, and an instance counts as failed {} after its \
+                 launch: every new instance would, and so would those of a rollback",
+                span(boot),
+                span(limit),
+            ),
+            remedy: format!("set it above {}, or leave it out", span(launch)),
+        });
+    }
     (launch > limit).then(|| {
         let boot = target.boot.map_or(String::new(), |boot| {
             format!("launches of this fleet take {}, and ", span(boot))
@@ -80,6 +95,10 @@ fn short_deadline(input: &Input<'_>) -> Option<Preflight> {
     let drain = RollingDeployment::drain_deadline(input.drain());
     let deadline = spec.progress_deadline(input.drain());
     let step = drain.max(input.drain() + launch + spec.health.min_healthy_time);
+    let drains_by = match spec.health.min_drain_time > target.drain() {
+        true => "health.min_drain_time",
+        false => "the deregistration delay",
+    };
     (deadline < step).then(|| Preflight {
         is_error: deadline < input.drain(),
         attribute: "progress_deadline",
@@ -90,10 +109,7 @@ fn short_deadline(input: &Input<'_>) -> Option<Preflight> {
             span(input.drain()),
             span(deadline),
         ),
-        remedy: format!(
-            "set it above {}, leave it out, or shorten the deregistration delay",
-            span(step)
-        ),
+        remedy: format!("set it above {}, leave it out, or shorten {drains_by}", span(step)),
     })
 }
 
@@ -160,24 +176,24 @@ pub(super) fn no_place(input: &Input<'_>) -> Option<Preflight> {
     let serve = if begins { (window.size as usize).saturating_sub(idle) } else { serve_at_most };
     let least = if begins { idle } else { idle + 1 };
     let attribute = out_attribute(input);
+    let (do_not, are, them) = match idle {
+        1 => ("does not", "is", "the one that does not serve healthy, or no longer leave it alone"),
+        _ => ("do not", "are", "those that do not serve healthy, or no longer leave them alone"),
+    };
     Some(Preflight {
         is_error: true,
         attribute,
         message: format!(
-            "{what}: {idle} of {} instances do not serve and are left alone, so that at most \
+            "{what}: {idle} of {} instances {do_not} serve and {are} left alone, so that at most \
              {serve} serve, and at least {} must",
             window.size,
             window.floor(),
         ),
         remedy: match attribute {
             "policy" => format!(
-                "choose a policy that lets at least {least} be unavailable at once, make the \
-                 {idle} that do not serve healthy, or no longer leave them alone"
+                "choose a policy that lets at least {least} be unavailable at once, make {them}"
             ),
-            _ => format!(
-                "let at least {least} be unavailable at once, make the {idle} that do not serve \
-                 healthy, or no longer leave them alone"
-            ),
+            _ => format!("let at least {least} be unavailable at once, make {them}"),
         },
     })
 }
@@ -230,6 +246,27 @@ fn all_protected(input: &Input<'_>) -> Option<Preflight> {
                  before an instance goes; or drain the container instances (aws ecs \
                  update-container-instances-state --status DRAINING) while the rollout waits"
                 .into(),
+    })
+}
+
+/// Finds that what the fleet launches is protected from scale-in, which the next rollout comes upon.
+fn protects_new(input: &Input<'_>) -> Option<Preflight> {
+    let next = match input.spec.protected {
+        SetAside::Refresh => return None,
+        SetAside::Wait => format!("the next one waits for it, up to {}", span(SET_ASIDE_FOR)),
+        SetAside::Ignore => "the next one leaves it as it is".to_owned(),
+    };
+    (input.target.protects_new && input.launches()).then(|| Preflight {
+        is_error: false,
+        attribute: "scale_in_protected_instances",
+        message: format!(
+            "the fleet protects from scale-in whatever it launches: this rollout removes what it \
+             launched itself all the same, but {next}, unless scale_in_protected_instances is \
+             refresh then, or the protection is removed"
+        ),
+        remedy: "set refresh, or have the fleet no longer protect new instances (on AWS \
+                 NewInstancesProtectedFromScaleIn)"
+            .into(),
     })
 }
 

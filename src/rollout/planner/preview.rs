@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::input::Input;
 use super::set_aside::{left_alone, set_aside};
+use super::shortfall::{idle_now, missing_now};
 use super::{Member, View, is_converged, paper, restart, run_by, termination};
 use crate::model::moment::moment;
 use crate::model::preview::{Borrowing, Preview};
@@ -70,6 +71,10 @@ fn borrows(input: &Input<'_>, raise: u32) -> Vec<Borrowing> {
         borrows.push(Borrowing { what: "processes", becomes });
     }
     let desired = state.desired(look);
+    // Unmanaged instances have no size that somebody else could see changed.
+    if look.is_unmanaged() {
+        return borrows;
+    }
     if raise > 0 {
         let before = desired.saturating_sub(state.surge());
         let becomes = format!("{} instead of {before}", desired + raise);
@@ -117,10 +122,8 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
     if n > 0 && view.window.floor() == 0 {
         warnings.push("no instance has to serve while a batch is replaced: an outage".into());
     }
-    let idle = view.members.iter().filter(|member| !member.serves).count();
-    if idle > 0 {
-        warnings.push(format!("{idle} of {} instances do not serve now", view.members.len()));
-    }
+    warnings.extend(idle_now(view));
+    warnings.extend(removed_again(input, view));
     warnings.extend(missing_before(input, view));
     warnings.extend(set_aside(input, view));
     warnings.extend(no_way_back(input, view));
@@ -148,17 +151,22 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
 /// Says what the rollout waits for before it begins anything: instances that are missing already,
 /// with the cloud's own reason.
 fn missing_before(input: &Input<'_>, view: &View<'_>) -> Option<String> {
-    let missing = view.missing as usize;
-    if missing == 0 || input.state.record.is_some() || input.look.is_unmanaged() {
-        return None;
-    }
-    let failed = input.state.launches.activities.iter().find(|activity| activity.failed);
-    let why = failed.map_or(String::new(), |activity| format!(" ({})", activity.cause));
-    let (are, them) = if missing == 1 { ("is", "it") } else { ("are", "them") };
-    Some(format!(
-        "{missing} of {} instances {are} missing already{why}: the rollout waits for {them} first",
-        view.window.size
-    ))
+    let them = if view.missing == 1 { "it" } else { "them" };
+    let message = missing_now(input, view).filter(|_| input.state.record.is_none())?;
+    Some(format!("{message}: the rollout waits for {them} first"))
+}
+
+/// Says that some of a whole new set go again, since old instances stay beside it.
+fn removed_again(input: &Input<'_>, view: &View<'_>) -> Option<String> {
+    let stay = view.members.iter().filter(|m| !m.is_new && (m.left_alone || m.set_aside)).count();
+    let (instances, go) =
+        if stay == 1 { ("instance stays", "goes") } else { ("instances stay", "go") };
+    (input.spec.policy.shifts() && stay > 0).then(|| {
+        format!(
+            "the new set is launched complete, and {stay} of it {go} again at the end where {stay} \
+             old {instances}"
+        )
+    })
 }
 
 /// Describes the hooks that hold instances of the rollout, and what it does about them.

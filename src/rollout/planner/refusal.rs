@@ -5,14 +5,14 @@ use std::mem::discriminant;
 use rolling_provider::Action;
 
 use super::check::{instances_of, violations};
+use super::failure::unfinished;
 use super::input::Input;
-use super::stop_conditions::unfinished;
 use super::{Plan, Step, Verdict, deadlines};
 use crate::model::event::Cause;
 use crate::model::spec::OnFailure;
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::Ending;
-use crate::rollout::state::Halt;
+use crate::rollout::state::{Halt, is_marked_for};
 
 /// Returns how a rollout ends whose `action` the cloud refuses with `message`. None where the rest
 /// goes on without it: while things are put back, and after a missing tag, which does no harm.
@@ -61,7 +61,10 @@ pub(crate) fn may_act_beside(input: &Input<'_>, step: &Step) -> bool {
 /// Returns what `plan` waits for, with the calls that the cloud does not take.
 pub(crate) fn waits_of(input: &Input<'_>, plan: &Plan) -> Vec<Wait> {
     let planned = |action: &Action| plan.actions.iter().any(|step| step.action == *action);
-    let failing = input.state.failures.calls.iter().filter(|(action, _)| planned(action));
+    let is_forward = input.state.direction.halt.is_none();
+    let is_due =
+        |action: &Action| planned(action) || (is_forward && is_marked_for(input.look, action));
+    let failing = input.state.failures.calls.iter().filter(|(action, _)| is_due(action));
     let calls = failing.map(|(action, error)| Wait {
         kind: WaitKind::Call,
         instances: Vec::new(),

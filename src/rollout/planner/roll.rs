@@ -9,10 +9,10 @@ use rolling_provider::{Action, InstanceId, ScheduledAction, TargetState, Timesta
 use super::deadlines::{self, SET_ASIDE_FOR, UNLAUNCHED_AFTER};
 use super::input::Input;
 use super::{
-    BatchStart, Plan, Step, Verdict, View, batch, borrow, gate, halt, hook, in_place, launch, pace,
-    restart, retire, shift, stop_conditions, termination, zones,
+    BatchStart, Plan, Step, Verdict, View, batch, borrow, failure, gate, halt, hook, in_place,
+    launch, pace, restart, retire, shift, stop_conditions, termination, zones,
 };
-use crate::model::event::Outcome;
+use crate::model::event::{Cause, Outcome};
 use crate::model::spec::{Expiry, Pacing, RollingDeployment, SetAside};
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::{ReachedCheckpoint, Record};
@@ -155,11 +155,10 @@ fn replace_more(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> BTreeSet
             plan.wait(wait_for_set_aside(input, blocking.into_iter().cloned().collect()));
             return victims;
         }
-        let floor = view.window.floor();
         plan.wait(Wait {
             kind: WaitKind::Floor,
             instances: Vec::new(),
-            detail: Some(format!("{} of at least {floor} serve", view.serving())),
+            detail: Some(view.at_floor()),
             deadline: deadlines::progress_deadline(input),
         });
     }
@@ -212,7 +211,7 @@ fn wait_for_decision(input: &Input<'_>, expiry: Expiry, message: String, plan: &
     let after = humantime::format_duration(expiry.after);
     if expiry.rolls_back && pace::expired(input).is_some() {
         let reason = format!("{message}: nobody has decided within {after}");
-        plan.verdict = stop_conditions::start_rollback(input, reason, None, true);
+        plan.verdict = failure::start_rollback(input, reason, Some(Cause::Undecided), true);
         return;
     }
     let deadline = record.reached_at().unwrap_or(input.now) + expiry.after;

@@ -9,7 +9,8 @@ use super::{Member, View};
 pub(crate) fn run_by_all(input: &Input<'_>) -> Option<Revision> {
     let stays = |lifecycle: Lifecycle| lifecycle.is_live() || lifecycle == Lifecycle::Standby;
     let instances = input.look.instances.values().filter(|found| stays(found.lifecycle));
-    same(instances.map(|instance| instance.revision.as_ref()))
+    let ignored = input.state.unmanaged.ignored.values().map(Option::as_ref);
+    same(instances.map(|instance| instance.revision.as_ref()).chain(ignored))
 }
 
 /// Returns the revision to which a failure rolls back: the one that every serving instance runs, or

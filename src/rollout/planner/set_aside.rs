@@ -2,8 +2,8 @@
 
 use rolling_provider::{InstanceId, Lifecycle};
 
-use super::View;
 use super::input::Input;
+use super::{Member, View};
 use crate::model::spec::SetAside;
 
 /// Returns the instances that stay as they are although they do not run the revision.
@@ -15,13 +15,24 @@ pub(crate) fn left_alone(input: &Input<'_>) -> Vec<InstanceId> {
             && !input.target.wants(instance)
             && (instance.ignored || input.spec.standby == SetAside::Ignore)
     });
-    members.map(|member| member.id).chain(standby.map(|(id, _)| id)).cloned().collect()
+    let standby = standby.map(|(id, _)| id);
+    members.map(|member| member.id).chain(standby).chain(ignored(input)).cloned().collect()
+}
+
+/// Returns unmanaged instances that are tagged `rolling:ignore` and do not run the revision: they are
+/// not counted as the fleet's.
+fn ignored<'a>(input: &Input<'a>) -> impl Iterator<Item = &'a InstanceId> {
+    let wanted = &input.target.revision;
+    let all = input.state.unmanaged.ignored.iter();
+    all.filter(move |(_, runs)| runs.as_ref() != Some(wanted)).map(|(id, _)| id)
 }
 
 /// Returns how many instances are set aside, and what happens to them.
 pub(crate) fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
     let spec = input.spec;
-    let protected = view.members.iter().filter(|m| m.instance.protected && !m.is_new).count();
+    let is_protected =
+        |m: &&Member<'_>| !m.is_new && input.state.is_protected(input.target, m.id, m.instance);
+    let protected = view.members.iter().filter(is_protected).count();
     let standby = input.look.instances.values().filter(|instance| {
         instance.lifecycle == Lifecycle::Standby && !input.target.wants(instance)
     });
@@ -30,7 +41,8 @@ pub(crate) fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
         SetAside::Ignore => "left as they are",
         SetAside::Wait => "waited for, an hour at most",
     };
-    let ignored = view.members.iter().filter(|m| m.instance.ignored && !m.is_new).count();
+    let ignored = view.members.iter().filter(|m| m.instance.ignored && !m.is_new).count()
+        + ignored(input).count();
     let ignored = (ignored > 0).then(|| {
         let are = if ignored == 1 { "instance is" } else { "instances are" };
         format!("{ignored} {are} tagged rolling:ignore and left alone")

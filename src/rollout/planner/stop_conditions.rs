@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use rolling_provider::{InstanceId, Revision, Target};
 
 use super::deadlines::{self, SET_ASIDE_FOR, launch_deadline, progress_deadline};
+use super::failure::{
+    class_of_launch, fail, is_in_launch_hook, some_of, start_rollback, unfinished,
+};
 use super::input::Input;
+use super::no_progress::no_progress;
 use super::{Verdict, View};
 use crate::model::event::Cause;
-use crate::model::spec::{HookPoint, OnFailure, OnHookFailure, Pacing};
+use crate::model::spec::{HookPoint, OnHookFailure, Pacing};
 use crate::record::command::Command;
 use crate::record::{Ending, Phase, Record};
 use crate::rollout::control::Effect;
@@ -28,17 +32,27 @@ pub(crate) fn apply_command(input: &Input<'_>) -> Option<Verdict> {
                 Command::Abort | Command::Resume => "aborted",
             };
             let when = if state.record.is_none() { " before anything was begun" } else { "" };
-            let reason = format!("{what} by {by}{when}");
-            let halt = Halt { ending, fault: false, ..Halt::failed(reason.clone(), at) };
+            let (reason, cause) = match &control.supersedes_with {
+                Some(to) => {
+                    let reason = format!("superseded by the rollout to {to} of {by}{when}");
+                    (reason, Some(Cause::Superseded))
+                }
+                None => (format!("{what} by {by}{when}"), None),
+            };
+            let halt = Halt { ending, fault: false, cause, ..Halt::failed(reason.clone(), at) };
             // A halt that is already under way keeps its bounds.
             let begun = state.direction.halt.clone();
-            Some(Verdict::Halt(begun.map_or(halt, |begun| Halt { reason, ending, ..begun })))
+            Some(Verdict::Halt(begun.map_or(halt, |begun| Halt { reason, ending, cause, ..begun })))
         }
         Effect::RollBack if is_back || state.direction.rolls_back.is_some() => {
             Some(Verdict::Resume)
         }
         Effect::RollBack => {
-            let verdict = start_rollback(input, format!("rolled back by {by}"), None, true);
+            // Whoever decides after a failure has the revision to correct all the same.
+            let failed = state.record.as_ref().is_some_and(|record| record.fault);
+            let cause = (!failed).then_some(Cause::Command);
+            let reason = format!("rolled back by {by}");
+            let verdict = start_rollback(input, reason, cause, true);
             // Without a way back, a halt that is already in progress continues.
             let is_way =
                 state.direction.halt.is_none() || matches!(verdict, Verdict::RollBack { .. });
@@ -55,36 +69,6 @@ pub(crate) fn checkpoint(input: &Input<'_>, message: String) -> Halt {
     Halt { ending: Ending::Paused, fault: false, at_checkpoint: true, ..halt }
 }
 
-/// Rolls back to the last completed revision, or says why that is impossible.
-pub(crate) fn start_rollback(
-    input: &Input<'_>,
-    reason: String,
-    cause: Option<Cause>,
-    asked: bool,
-) -> Verdict {
-    let completed = input.state.record.as_ref().and_then(|record| record.completed.as_ref());
-    match completed {
-        Some(completed) if *completed != input.target.revision => {
-            Verdict::RollBack { reason, cause, asked }
-        }
-        Some(completed) => {
-            let why = match input.target.restart {
-                Some(_) => format!(
-                    "this restarts {completed}, and there is no earlier revision; what is not \
-                     replaced yet stays"
-                ),
-                None => format!("the last completed revision is {completed} itself"),
-            };
-            let reason = format!("{reason}; a rollback is not possible: {why}");
-            Verdict::Halt(Halt::failed(reason, input.now))
-        }
-        None => Verdict::Halt(Halt::failed(
-            format!("{reason}; a rollback is not possible: no completed revision is known"),
-            input.now,
-        )),
-    }
-}
-
 /// Whether `record` is of a rollout to `target` that was interrupted or paused.
 fn continues(record: &Record, target: &Target) -> bool {
     let half_way = matches!(
@@ -93,28 +77,6 @@ fn continues(record: &Record, target: &Target) -> bool {
             | Phase::Halted(Ending::Interrupted | Ending::Paused)
     );
     record.leads_to(&target.goal()) && half_way
-}
-
-/// Returns what follows a failure that comes from `cause`.
-fn fail(input: &Input<'_>, cause: Cause, reason: String) -> Verdict {
-    let halt = Halt { cause: Some(cause), ..Halt::failed(reason, input.now) };
-    if let Some(first) = &input.state.direction.rolls_back {
-        let reason = match cause {
-            Cause::Revision => format!("the restored revision failed, too: {}", halt.reason),
-            _ => unfinished(&halt.reason, first),
-        };
-        return Verdict::Halt(Halt { reason, ..halt });
-    }
-    match input.spec.on_failure {
-        OnFailure::Stop => Verdict::Halt(halt),
-        OnFailure::Pause => Verdict::Halt(Halt { ending: Ending::Paused, ..halt }),
-        OnFailure::Rollback => start_rollback(input, halt.reason, Some(cause), false),
-    }
-}
-
-/// Says why a rollback does not get to its end, and what it was begun for.
-pub(super) fn unfinished(reason: &str, first: &str) -> String {
-    format!("the rollback is not complete: {reason}; it was begun because of this: {first}")
 }
 
 /// Returns why the rollout cannot continue, if it cannot.
@@ -147,7 +109,9 @@ fn too_many_failures(input: &Input<'_>) -> Option<Verdict> {
         (None, Some(reason)) => reason.clone(),
         (None, None) => format!("{} instances of {} failed", record.failures, target.revision),
     };
-    Some(fail(input, Cause::Revision, reason))
+    let in_hook = !of_this.is_empty() && of_this.keys().all(|id| is_in_launch_hook(input, id));
+    let cause = if in_hook { Cause::LifecycleHook } else { Cause::Revision };
+    Some(fail(input, cause, reason))
 }
 
 fn gates_failed(input: &Input<'_>) -> Option<Verdict> {
@@ -165,7 +129,8 @@ fn gates_failed(input: &Input<'_>) -> Option<Verdict> {
 /// What the failure of a hook on the way forward leads to, as the document says.
 fn hook_failed(input: &Input<'_>) -> Option<Verdict> {
     let failed = input.state.hooks.failed.as_ref()?;
-    let halt = Halt::failed(failed.reason.clone(), input.now);
+    let cause = Some(Cause::Hook);
+    let halt = Halt { cause, ..Halt::failed(failed.reason.clone(), input.now) };
     match failed.meaning {
         OnHookFailure::Ignore => None,
         OnHookFailure::Pause => {
@@ -175,7 +140,7 @@ fn hook_failed(input: &Input<'_>) -> Option<Verdict> {
         OnHookFailure::Fail if failed.point == HookPoint::BeforeRollout => {
             Some(Verdict::Halt(Halt { fault: false, ..halt }))
         }
-        OnHookFailure::Fail => Some(fail(input, Cause::Revision, failed.reason.clone())),
+        OnHookFailure::Fail => Some(fail(input, Cause::Hook, failed.reason.clone())),
     }
 }
 
@@ -218,12 +183,6 @@ fn launched_too_late(input: &Input<'_>) -> Option<Verdict> {
     Some(fail(input, class, message))
 }
 
-/// Returns what a launch fails by of which the fleet itself reports `cause`.
-fn class_of_launch(cause: &str) -> Cause {
-    let lacks = ["capacity", "LimitExceeded", "limit"].iter().any(|word| cause.contains(word));
-    if lacks { Cause::Capacity } else { Cause::Revision }
-}
-
 fn set_aside_too_long(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
     input.state.waits.set_aside_since.filter(|since| input.now >= *since + SET_ASIDE_FOR)?;
     let limit = humantime::format_duration(SET_ASIDE_FOR);
@@ -234,9 +193,9 @@ fn set_aside_too_long(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
         "{} still protected from scale-in or in standby after {limit}: remove the protection or \
          end standby, or set scale_in_protected_instances or standby_instances to refresh or \
          ignore",
-        set_aside.join(", ")
+        some_of(&set_aside)
     );
-    Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, input.now) }))
+    Some(Verdict::Halt(stopped_by_others(input, message)))
 }
 
 /// Halts a rollout that is done except for surge that has to stay.
@@ -256,16 +215,26 @@ pub(crate) fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
     let why = match idle.is_empty() {
         true => {
             let spared: Vec<String> = spared().map(|member| member.id.to_string()).collect();
-            format!("{} may not be scaled in", spared.join(", "))
+            format!("{} may not be scaled in", some_of(&spared))
         }
         false => format!(
-            "{} may not be scaled in, and without the others fewer than {} would serve",
-            idle.join(", "),
+            "{} may not be scaled in, and if another one went instead, fewer than {} would serve",
+            some_of(&idle),
             view.window.floor()
         ),
     };
     let message = format!("the fleet keeps {surge} more than its size of {size}: {why}");
-    Verdict::Halt(Halt { fault: false, ..Halt::failed(message, input.now) })
+    Verdict::Halt(stopped_by_others(input, message))
+}
+
+/// Returns the end of a rollout that somebody else keeps from ending. Where it rolls back, the reason
+/// for that is not forgotten.
+fn stopped_by_others(input: &Input<'_>, message: String) -> Halt {
+    let reason = match &input.state.direction.rolls_back {
+        Some(first) => unfinished(&message, first),
+        None => message,
+    };
+    Halt { fault: false, cause: Some(Cause::Others), ..Halt::failed(reason, input.now) }
 }
 
 /// Returns what is wrong with a template that does not stay, or with the instances of a batch.
@@ -286,61 +255,6 @@ fn came_wrong(input: &Input<'_>, view: &View<'_>) -> Option<String> {
             && view.victims().next().is_none());
     let message = state.launches.launched.wrong_message(&target.revision, template)?;
     is_batch.then_some(message)
-}
-
-fn instances_to_come(count: u32) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} instance{plural} to be launched")
-}
-
-fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
-    let Input { spec, now, .. } = *input;
-    let limit = humantime::format_duration(spec.progress_deadline(input.drain()));
-    let idle = || view.members.iter().filter(|m| !m.serves || (m.is_new && !m.soaked));
-    let taken_out =
-        |member: &&super::Member<'_>| member.history.is_some_and(|history| history.taken_out);
-    let blockers: Vec<String> = idle()
-        .map(|member| {
-            let why = member.history.and_then(|history| history.trouble.as_deref());
-            let by = if member.serves { " until just now" } else { "" };
-            format!("{} ({}{by})", member.id, why.unwrap_or("does not serve"))
-        })
-        .collect();
-    let cause = input.state.launches.activities.iter().find(|activity| activity.failed);
-    let (class, names) = match (input.state.failures.calls.first(), blockers.is_empty(), cause) {
-        (Some((action, error)), ..) => {
-            (Cause::Call, format!("{}, which fails: {error}", input.named(action)))
-        }
-        // What was so before the rollback says nothing about the revision that it restores.
-        (None, false, _) if idle().all(|m| m.excused || taken_out(&m)) => {
-            (Cause::Others, blockers.join(", "))
-        }
-        (None, false, _) => (Cause::Revision, blockers.join(", ")),
-        (None, true, Some(activity)) => (
-            class_of_launch(&activity.cause),
-            format!("launches, of which the last failed: {}", activity.cause),
-        ),
-        (None, true, None) if view.missing > 0 => {
-            let to_come = instances_to_come(view.missing);
-            (Cause::Others, format!("{to_come}, for which the cloud gives no reason"))
-        }
-        (None, true, None) => (Cause::Others, "an unknown cause: the fleet shows none".into()),
-    };
-    let (class, names) = match super::preflight::no_place(input) {
-        Some(found) => (Cause::Others, found.message),
-        None => (class, names),
-    };
-    let reason = format!(
-        "no progress for {limit}: {} updated, {} of {} serving; blocked by: {names}",
-        view.updated(),
-        view.serving(),
-        view.window.size,
-    );
-    // If another process keeps the rollout from ending, the revision is not at fault.
-    if !blockers.is_empty() && idle().all(|member| taken_out(&member)) {
-        return Verdict::Halt(Halt { fault: false, ..Halt::failed(reason, now) });
-    }
-    fail(input, class, reason)
 }
 
 /// Describes the failure of `count` instances, `id` among them.

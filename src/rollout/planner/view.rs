@@ -93,7 +93,8 @@ impl<'a> View<'a> {
             }
             let failed = is_new && state.failures.failed.contains_key(id);
             // Updating an instance in place does not scale it in.
-            let protected = instance.protected && (!is_new || failed) && !input.is_in_place();
+            let is_protected = state.is_protected(target, id, instance);
+            let protected = is_protected && (!is_new || failed) && !input.is_in_place();
             let in_primary = target.second.is_none() || is_healthy_in_primary(target, instance);
             let serves = state.serves(target, id, instance);
             let since = history.and_then(|history| history.serving_since);
@@ -106,8 +107,7 @@ impl<'a> View<'a> {
                 is_victim: state.rotation.victims.contains(id),
                 set_aside: protected && spec.protected == SetAside::Wait,
                 left_alone: instance.ignored || (protected && spec.protected == SetAside::Ignore),
-                spared: instance.ignored
-                    || (instance.protected && spec.protected != SetAside::Refresh),
+                spared: instance.ignored || (is_protected && spec.protected != SetAside::Refresh),
                 serves,
                 surely: serves && !state.may_be_out(id, now),
                 in_primary,
@@ -192,6 +192,21 @@ impl<'a> View<'a> {
     pub(crate) fn spare(&self) -> usize {
         let surely = self.members.iter().filter(|member| member.surely).count();
         surely.saturating_sub(self.window.floor() as usize)
+    }
+
+    /// Says why none of those that serve may go.
+    pub(crate) fn at_floor(&self) -> String {
+        let (serving, floor) = (self.serving(), self.window.floor() as usize);
+        let doubtful = self.members.iter().filter(|m| m.serves && !m.surely).count();
+        match serving > floor && doubtful > 0 {
+            true => format!(
+                "{serving} serve, {doubtful} of them registered again so lately that looks may be \
+                 from before: at least {floor} must serve for sure"
+            ),
+            false => format!(
+                "{serving} serve, and at least {floor} must: none may go until another one serves"
+            ),
+        }
     }
 
     /// Returns how many instances run the wanted revision and have soaked.

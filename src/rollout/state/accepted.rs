@@ -1,6 +1,8 @@
 //! What the cloud has accepted, or may have accepted.
 
-use rolling_provider::{Action, Done, InstanceId, TargetGroupId, Timestamp};
+use rolling_provider::{
+    Action, Done, InstanceId, Observation, TargetGroupId, Timestamp, UpdateState,
+};
 
 use super::{RolloutState, Stage};
 use crate::record::{ROLLOUT, Record};
@@ -16,6 +18,9 @@ impl RolloutState {
         if matches!(action, Action::Terminate { .. } | Action::Detach { .. }) || action.resizes() {
             self.launches.launched.ask();
         }
+        if let Action::Update { token, .. } = action {
+            self.unanswered.updates.insert(token.clone());
+        }
         if action.resizes() && !self.unanswered.actions.contains(action) {
             self.unanswered.actions.push(action.clone());
         }
@@ -25,6 +30,28 @@ impl RolloutState {
     pub(crate) fn call_failed(&mut self, action: &Action, error: String) {
         self.failures.calls.retain(|(failing, _)| failing != action);
         self.failures.calls.push((action.clone(), error));
+    }
+
+    /// Forgets failed calls that are neither `planned` any more nor still missing.
+    ///
+    /// Instances are marked for an update before it is asked for. As long as one shows only the mark,
+    /// the call that did not begin its update is what holds it up. Not so where the update may have
+    /// begun, or is not wanted any more: then time tells.
+    pub(crate) fn forget_calls(&mut self, look: &Observation, planned: impl Fn(&Action) -> bool) {
+        let is_forward = self.direction.halt.is_none();
+        let unsure = &self.unanswered.updates;
+        let is_missing = |failing: &Action| {
+            let begun = matches!(failing, Action::Update { token, .. } if unsure.contains(token));
+            is_forward && !begun && is_marked_for(look, failing)
+        };
+        self.failures.calls.retain(|(failing, _)| planned(failing) || is_missing(failing));
+    }
+
+    /// Whether the cloud did not take the call that was to begin the update with this token.
+    pub(crate) fn update_was_refused(&self, token: &str) -> bool {
+        let is_it = |action: &Action| matches!(action, Action::Update { token: failing, .. } if failing == token);
+        !self.unanswered.updates.contains(token)
+            && self.failures.calls.iter().any(|(action, _)| is_it(action))
     }
 
     /// Whether `id` cannot serve because of a call of ours: it is out of a target group by our
@@ -180,4 +207,11 @@ impl RolloutState {
         self.known_completed = completed.or(self.known_completed.take());
         self.over = true;
     }
+}
+
+/// Whether an instance is marked for the update that `action` asks for, and shows no more of it.
+pub(crate) fn is_marked_for(look: &Observation, action: &Action) -> bool {
+    let Action::Update { instances, token, .. } = action else { return false };
+    let mut updates = instances.iter().filter_map(|id| look.instances.get(id)?.update.as_ref());
+    updates.any(|update| update.token == *token && update.state == UpdateState::Marked)
 }

@@ -241,6 +241,10 @@ impl RolloutState {
         look: &Observation,
         arrived: &[(InstanceId, Option<Revision>)],
     ) {
+        let begins = !self.observed_once && self.record.as_ref().is_none_or(Record::is_over);
+        if self.in_place.within.is_some() && begins {
+            self.launches.missing.begin();
+        }
         if look.is_unmanaged() || self.in_place.within.is_some() {
             return;
         }
@@ -251,7 +255,7 @@ impl RolloutState {
             return;
         }
         self.launches.launched.excuse(self.launches.missing.len());
-        if self.record.as_ref().is_none_or(Record::is_over) {
+        if begins {
             self.launches.missing.begin();
         }
     }

@@ -90,6 +90,8 @@ pub struct Failures {
     pub(crate) counted: BTreeSet<InstanceId>,
     /// Failed instances that an earlier rollout counted.
     pub(crate) earlier: BTreeSet<InstanceId>,
+    /// Hooks of the document that failed although the rollout went on, each with why.
+    pub(crate) hooks: Vec<String>,
     /// The calls that the cloud does not take at present, and why.
     pub(crate) calls: Vec<(Action, String)>,
     /// Actions that the cloud refused permanently while we were restoring.
@@ -145,6 +147,8 @@ pub(super) struct Unanswered {
     pub(super) record: Option<Record>,
     /// Whether the record was erased.
     pub(super) erasing: bool,
+    /// Tokens of updates in place that may have begun.
+    pub(super) updates: BTreeSet<String>,
 }
 
 impl Unanswered {

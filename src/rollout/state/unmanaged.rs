@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rolling_provider::{InstanceId, Observation, TargetState, Timestamp};
+use rolling_provider::{Instance, InstanceId, Observation, Revision, TargetState, Timestamp};
 
 use super::Missing;
 use crate::model::event::Cause;
@@ -43,6 +43,9 @@ pub(crate) struct Unmanaged {
     pub(crate) spent: BTreeSet<String>,
     /// Why the last attempt to launch failed.
     pub(crate) trouble: Option<LaunchTrouble>,
+    /// Registered instances that are not of the fleet because they are to be ignored, and what each
+    /// runs.
+    pub(crate) ignored: BTreeMap<InstanceId, Option<Revision>>,
 }
 
 /// A launch that the cloud accepted.
@@ -79,12 +82,23 @@ pub(crate) fn members(mut look: Observation, record: Option<&Record>) -> Observa
         && look.instances.values().any(|instance| instance.owned);
     let is_record = record.is_some();
     look.instances.retain(|_, instance| {
-        let mut states = instance.targets.values().map(|health| health.state);
-        let registered = states.any(|state| state != TargetState::Draining);
+        let registered = is_registered(instance);
         !instance.ignored
             && (if marked { instance.owned } else { registered || is_record && instance.owned })
     });
     look
+}
+
+/// Returns the registered instances of `look` that [`members`] leaves out because they are to be
+/// ignored, and what each runs.
+pub(crate) fn ignored_in(look: &Observation) -> BTreeMap<InstanceId, Option<Revision>> {
+    let all = look.instances.iter().filter(|_| look.is_unmanaged());
+    let ignored = all.filter(|(_, i)| i.ignored && i.lifecycle.is_live() && is_registered(i));
+    ignored.map(|(id, instance)| (id.clone(), instance.revision.clone())).collect()
+}
+
+fn is_registered(instance: &Instance) -> bool {
+    instance.targets.values().any(|health| health.state != TargetState::Draining)
 }
 
 impl Unmanaged {

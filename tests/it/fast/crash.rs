@@ -117,7 +117,13 @@ pub fn leave_command(simulator: &Simulator, command: Command) {
 pub fn leave_command_as(simulator: &Simulator, command: Command, id: &str) {
     let look = simulator.truth().expect("the fleet");
     let Ok(Some(record)) = Record::from_tags(&look.record) else { return };
-    let control = Control { command, id: id.into(), rollout: record.id, by: "somebody".into() };
+    let control = Control {
+        command,
+        id: id.into(),
+        rollout: record.id,
+        by: "somebody".into(),
+        supersedes_with: None,
+    };
     simulator.intervene(Intervention::Tags(control.tags())).expect("tags");
 }
 

@@ -194,7 +194,12 @@ fn at_the_floor_nobody_goes_and_the_plan_says_why() {
     assert_eq!(plan.begins, None);
     assert_eq!(plan.actions, []);
     let message: Vec<String> = plan.waiting_on.iter().map(ToString::to_string).collect();
-    assert_eq!(message, ["enough instances to serve (7 of at least 7 serve)"]);
+    assert_eq!(
+        message,
+        [
+            "enough instances to serve (7 serve, and at least 7 must: none may go until another one serves)"
+        ]
+    );
 }
 
 #[test]

@@ -127,6 +127,8 @@ fn a_rollout_to_another_revision_is_stopped_and_superseded() {
     until_stored(folder, "rolling:rollout");
     let second = folder.join("second.json");
     std::fs::write(&second, document("v3").to_string()).expect("a document");
+    let planned = rolling(folder, &["plan"], &second);
+    assert!(planned.stdout.contains("is at work on the rollout to v2: apply ends"), "{planned:?}");
     let locked = rolling(folder, &["apply"], &second);
     assert_eq!(locked.code, 5, "{locked:?}");
     assert!(locked.stdout.contains("`rolling apply --supersede`"), "{locked:?}");
@@ -139,7 +141,9 @@ fn a_rollout_to_another_revision_is_stopped_and_superseded() {
     assert!(new.stdout.contains("succeeded, 4 instances on v3"), "{new:?}");
     let old = end(old);
     assert_ne!(old.code, 0, "{old:?}");
-    assert!(old.stdout.contains("web: paused"), "{old:?}");
+    assert!(old.stdout.contains("web: superseded after"), "{old:?}");
+    assert!(old.stdout.contains("superseded by the rollout to v3 of "), "{old:?}");
+    assert!(!old.stdout.contains("rolling rollback"), "it would roll the other one back: {old:?}");
     let status = rolling(folder, &["status"], &second);
     assert!(status.stdout.contains("4 of 4 on v3 serve"), "{status:?}");
     assert!(status.stdout.contains("rollout    none"), "{status:?}");

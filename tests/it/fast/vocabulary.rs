@@ -11,7 +11,7 @@ use serde_json::Value;
 /// Identifiers that are not used, with what replaces them.
 const IDENTIFIERS: &[(&str, &str)] = &[
     ("held", "set_aside, in_lifecycle_hook"),
-    ("plain", "unmanaged, tag_safe, log_lines"),
+    ("plain", "unmanaged, log_lines"),
     ("Plain", "Unmanaged, LogLines"),
     ("kept", "retained_failed, old_set_retained"),
     ("Kept", "LeaseCheck, StateFile"),

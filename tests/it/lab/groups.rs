@@ -19,7 +19,7 @@ fn live(account: &Account) -> Vec<Value> {
     instances.filter(|instance| instance["lifecycle"] == "InService").cloned().collect()
 }
 
-fn assert_all_on(account: &Account, size: usize, revision: &str) {
+pub fn assert_all_on(account: &Account, size: usize, revision: &str) {
     let live = live(account);
     assert_eq!(live.len(), size, "{live:?}");
     assert!(live.iter().all(|instance| instance["revision"] == revision), "{live:?}");

@@ -116,7 +116,8 @@ impl InstancesFleet {
             subnet: described.subnet_id().map(str::to_owned),
             address: described.private_ip_address().map(str::to_owned),
             ports: ports.collect(),
-            stays: stays(described),
+            // Nothing takes the place of an instance that is left alone.
+            stays: if tags.contains_key(IGNORE) { Vec::new() } else { stays(described) },
             tags: tags.clone(),
         }
     }

@@ -189,6 +189,7 @@ impl InstancesFleet {
             scheduled: Vec::new(),
             hooks: Vec::new(),
             processes: Processes::default(),
+            protects_new: false,
             no_surge: None,
             protected_by: None,
             hindrances: found.hindrances,

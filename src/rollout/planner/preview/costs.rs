@@ -36,14 +36,22 @@ pub(super) fn at_worst(
     let rounds = spec.failure_threshold.max(1).div_ceil(exposed);
     let noticed = spec.health.healthy_timeout * rounds + input.drain() * (rounds - 1);
     let recovers = spec.on_failure == OnFailure::Rollback && !restart::is_same_again(input, view);
-    let back = if recovers { input.drain() + launch(input) } else { Duration::ZERO };
+    let in_hook = longest_hook(input);
+    let back = if recovers { input.drain() + in_hook + launch(input) } else { Duration::ZERO };
     Some(AtWorst {
         out: (size - view.window.floor()).min(by_rollout).max(idle),
-        out_seconds: (input.drain() + noticed + back).as_secs(),
+        out_seconds: (input.drain() + in_hook + noticed + back).as_secs(),
         exposed,
         exposed_seconds: noticed.as_secs(),
         recovers,
     })
+}
+
+/// Returns how long a lifecycle hook may hold what is terminated before the next batch begins.
+fn longest_hook(input: &Input<'_>) -> Duration {
+    let waits = termination::is_awaited(input) && !input.spec.completes_hooks;
+    let hooks = input.target.hooks_of(false).filter(|_| waits);
+    hooks.map(|hook| hook.heartbeat).max().unwrap_or_default()
 }
 
 /// Returns how long the batches take if every boot takes the median.
@@ -115,14 +123,16 @@ pub(super) fn may_wait(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
     if termination::is_awaited(input)
         && let Some(hook) = target.hooks_of(false).max_by_key(|hook| hook.heartbeat)
     {
-        phrases.push(format!("{} after each batch", hook_told(hook)));
+        let by = if spec.completes_hooks { ", completed by the rollout" } else { "" };
+        phrases.push(format!("{} after each batch{by}", hook_told(hook)));
     }
     for checkpoint in checkpoints_ahead(input) {
         match (checkpoint.pause, checkpoint.expires) {
             (Some(_), _) => {}
             (None, Some(expiry)) => {
                 let (at, limit) = (checkpoint.percentage, span(expiry.after));
-                phrases.push(format!("up to {limit} at {at} %"));
+                let then = if expiry.rolls_back { "rolls back" } else { "continues" };
+                phrases.push(format!("up to {limit} at {at} % for a decision, then it {then}"));
             }
             (None, None) => phrases.push(format!("at {} % until resume", checkpoint.percentage)),
         }

@@ -104,7 +104,7 @@ fn the_refusal_names_the_attribute_and_nothing_is_touched() {
         (
             Policy::Rolling(BatchSize::Fixed(1)),
             "batch_size",
-            "nothing can ever be replaced: 1 of 4 instances do not serve and are left alone",
+            "nothing can ever be replaced: 1 of 4 instances does not serve and is left alone",
         ),
         (
             Policy::RollingWithin { surge: Bound::Count(2), unavailable: Bound::Count(0) },

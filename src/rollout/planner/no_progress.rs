@@ -1,0 +1,66 @@
+//! What ends a rollout in which nothing gets better any more, and what that is blamed on.
+
+use super::failure::{class_of_launch, fail, is_in_launch_hook, some_of};
+use super::input::Input;
+use super::{Member, Verdict, View, preflight};
+use crate::model::event::Cause;
+use crate::rollout::state::Halt;
+
+fn instances_to_come(count: u32) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} instance{plural} to be launched")
+}
+
+/// Ends a rollout in which nothing has got better for as long as it may.
+pub(super) fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
+    let Input { spec, now, .. } = *input;
+    let limit = humantime::format_duration(spec.progress_deadline(input.drain()));
+    let idle = || view.members.iter().filter(|m| !m.serves || (m.is_new && !m.soaked));
+    let taken_out = |member: &&Member<'_>| member.history.is_some_and(|history| history.taken_out);
+    let blockers: Vec<String> = idle()
+        .map(|member| {
+            let why = member.history.and_then(|history| history.trouble.as_deref());
+            let by = if member.serves { " until just now" } else { "" };
+            format!("{} ({}{by})", member.id, why.unwrap_or("does not serve"))
+        })
+        .collect();
+    let cause = input.state.launches.activities.iter().find(|activity| activity.failed);
+    let (class, names) = match (input.state.failures.calls.first(), blockers.is_empty(), cause) {
+        (Some((action, error)), ..) => {
+            (Cause::Call, format!("{}, which fails: {error}", input.named(action)))
+        }
+        // What was so before the rollback says nothing about the revision that it restores.
+        (None, false, _) if idle().all(|m| m.excused || taken_out(&m)) => {
+            (Cause::Others, some_of(&blockers))
+        }
+        (None, false, _) if idle().all(|member| is_in_launch_hook(input, member.id)) => {
+            (Cause::LifecycleHook, some_of(&blockers))
+        }
+        (None, false, _) => (Cause::Revision, some_of(&blockers)),
+        (None, true, Some(activity)) => (
+            class_of_launch(&activity.cause),
+            format!("launches, of which the last failed: {}", activity.cause),
+        ),
+        (None, true, None) if view.missing > 0 => {
+            let to_come = instances_to_come(view.missing);
+            (Cause::Others, format!("{to_come}, for which the cloud gives no reason"))
+        }
+        (None, true, None) if view.spare() == 0 => (Cause::Others, view.at_floor()),
+        (None, true, None) => (Cause::Others, "an unknown cause: the fleet shows none".into()),
+    };
+    let (class, names) = match preflight::no_place(input) {
+        Some(found) => (Cause::Others, found.message),
+        None => (class, names),
+    };
+    let reason = format!(
+        "no progress for {limit}: {} updated, {} of {} serving; blocked by: {names}",
+        view.updated(),
+        view.serving(),
+        view.window.size,
+    );
+    // If another process keeps the rollout from ending, the revision is not at fault.
+    if !blockers.is_empty() && idle().all(|member| taken_out(&member)) {
+        return Verdict::Halt(Halt { fault: false, ..Halt::failed(reason, now) });
+    }
+    fail(input, class, reason)
+}

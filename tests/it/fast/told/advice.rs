@@ -1,0 +1,123 @@
+//! What to do next, by what a rollout failed by.
+
+use std::path::Path;
+
+use rolling::model::event::{Cause, Outcome, Report};
+use rolling::model::spec::{Checkpoint, RollingDeployment};
+use rolling::report::text;
+use serde_json::{Value, json};
+
+use crate::fast::properties::block_on;
+use crate::process::{Ran, rolling, run, write};
+use crate::world::{fleet, roll, simulate, spec, thirty_percent};
+
+fn document(attributes: &Value) -> Value {
+    let mut deployment = json!({
+        "policy": "rolling", "batch_size_type": "fixed", "batch_size": 1,
+        "simulated_fleet": { "name": "web", "revision": "v2", "instances": 3 },
+    });
+    let all = deployment.as_object_mut().expect("attributes");
+    all.extend(attributes.as_object().expect("attributes").clone());
+    json!({
+        "provider": { "rolling": { "simulator": { "speed": 500 } } },
+        "resource": { "rolling_deployment": { "web": deployment } },
+    })
+}
+
+fn ran(folder: &Path, command: &str, attributes: &Value) -> Ran {
+    let file = write(folder, &document(attributes));
+    run(rolling().current_dir(folder).arg(command).arg(file))
+}
+
+#[test]
+fn a_hook_that_fails_is_to_be_mended_and_not_the_revision() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hook = |program: &str| json!({ "hooks": { "before_deregister": { "command": { "run": [program] } } } });
+    let bad = ran(folder.path(), "apply", &hook("false"));
+    assert_eq!(bad.code, 3, "{bad:?}");
+    assert!(bad.stdout.contains("next       see why the hook did not succeed"), "{bad:?}");
+    let missing = "there is no such program on this host";
+    let folder = tempfile::tempdir().expect("a folder");
+    for program in ["/no/such/program", "no-such-program"] {
+        for command in ["plan", "doctor"] {
+            let ran = ran(folder.path(), command, &hook(program));
+            assert!(ran.stdout.contains(missing), "{command} {program}: {ran:?}");
+        }
+    }
+    for command in ["plan", "doctor"] {
+        let ran = ran(folder.path(), command, &hook("true"));
+        assert!(!ran.stdout.contains(missing), "{command}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_hook_that_fails_after_the_rollout_is_in_the_summary() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hooks = json!({ "hooks": { "after_rollout": { "command": { "run": ["false"] } } } });
+    let done = ran(folder.path(), "apply", &hooks);
+    assert_eq!(done.code, 0, "{done:?}");
+    let summary = done.stdout.split("web: succeeded").nth(1).unwrap_or_default();
+    assert!(summary.contains("hook after_rollout failed: command false: exit code 1"), "{done:?}");
+}
+
+#[test]
+fn a_checkpoint_without_a_decision_is_to_be_decided_in_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let expires = json!({ "expires_after": "20s", "default": "rollback" });
+    let mut checkpoint = json!({ "percentage": 34 });
+    checkpoint.as_object_mut().expect("it").extend(expires.as_object().expect("it").clone());
+    let attributes = json!({ "checkpoints": [checkpoint] });
+    let planned = ran(folder.path(), "plan", &attributes);
+    let then = "up to 20s at 34 % for a decision, then it rolls back";
+    assert!(planned.stdout.contains(then), "{planned:?}");
+    let ended = ran(folder.path(), "apply", &attributes);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert!(ended.stdout.contains("decide at the checkpoint before its time is over"), "{ended:?}");
+}
+
+#[test]
+fn a_rollback_that_was_asked_for_needs_no_correction() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let attributes = json!({ "checkpoints": [{ "percentage": 34 }] });
+    assert_eq!(ran(folder.path(), "apply", &attributes).code, 4, "it pauses");
+    let status = ran(folder.path(), "status", &attributes);
+    assert!(status.stdout.contains("checkpoint at 34 percent"), "{status:?}");
+    let back = ran(folder.path(), "rollback", &attributes);
+    assert!(back.stdout.contains("nothing has to be corrected"), "{back:?}");
+}
+
+#[test]
+fn whoever_is_superseded_is_not_told_to_roll_the_other_back() {
+    let checkpoint = Checkpoint { percentage: 30, pause: None, expires: None };
+    let spec = RollingDeployment { checkpoints: vec![checkpoint], ..spec(thirty_percent()) };
+    let report = block_on(roll(simulate(fleet()) as _, spec)).report;
+    assert_eq!(report.outcome, Outcome::Paused, "{report:?}");
+    let report = Report { cause: Some(Cause::Superseded), ..report };
+    let told = text::report("web", &report);
+    assert!(told.contains("web: superseded after"), "{told}");
+    assert!(!told.contains("rollback") && !told.contains("resume"), "{told}");
+}
+
+#[test]
+fn a_clock_that_outruns_the_looks_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (instances, warns) in [(3, false), (300, true)] {
+        let name = format!("web{instances}");
+        let fleet = json!({ "name": name, "revision": "v2", "instances": instances });
+        let planned = ran(folder.path(), "plan", &json!({ "simulated_fleet": fleet }));
+        assert_eq!(planned.stdout.contains("times as fast as real time"), warns, "{planned:?}");
+    }
+}
+
+#[test]
+fn a_healthy_timeout_below_the_boot_time_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let fleet = json!({ "name": "web", "revision": "v2", "instances": 3, "boot": "5m" });
+    let short = json!({ "simulated_fleet": fleet, "health": { "healthy_timeout": "2m" } });
+    let refused = ran(folder.path(), "apply", &short);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    let message = "launches of this fleet take 5m, and an instance counts as failed 2m after";
+    assert!(refused.stderr.contains(message) || refused.stdout.contains(message), "{refused:?}");
+    let long = json!({ "simulated_fleet": fleet, "health": { "healthy_timeout": "8m" } });
+    assert_eq!(ran(folder.path(), "apply", &long).code, 0);
+}

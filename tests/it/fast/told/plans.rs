@@ -1,0 +1,76 @@
+//! What a plan announces happens.
+
+use std::sync::Arc;
+
+use rolling::engine::Rollout;
+use rolling::model::event::Event;
+use rolling::model::preview::Preview;
+use rolling::model::spec::{BatchSize, OnFailure, Policy, RollingDeployment, SetAside};
+use rolling::report::text;
+use rolling_provider::{Action, Fleet};
+use rolling_simulator::{FleetConfig, Hooks, Intervention, Simulator};
+
+use crate::fast::properties::{block_on, look, suspended};
+use crate::world::{caller, fleet, roll, seconds, simulate, spec};
+
+fn planned(simulator: &Arc<Simulator>, spec: &RollingDeployment) -> Preview {
+    let fleet: Arc<dyn Fleet> = Arc::clone(simulator) as _;
+    block_on(Rollout::look_up(fleet, spec.clone(), &caller())).expect("a rollout").preview()
+}
+
+/// Returns the largest size and maximum that a plan announces, and those that the rollout sets.
+fn sizes(simulator: &Arc<Simulator>, spec: &RollingDeployment) -> (u32, u32) {
+    let announced = planned(simulator, spec);
+    let launches: u32 = announced.batches.iter().map(|batch| batch.launches).sum();
+    let run = block_on(roll(Arc::clone(simulator) as _, spec.clone()));
+    let set = run.events.iter().filter_map(|envelope| match &envelope.event {
+        Event::Acted { action: Action::SetCapacity { desired, .. } } => *desired,
+        _ => None,
+    });
+    (announced.size + launches, set.max().unwrap_or_default())
+}
+
+#[test]
+fn where_requests_are_shifted_the_whole_new_set_is_announced() {
+    for rule in [SetAside::Ignore, SetAside::Wait] {
+        for protected in [0, 1, 4] {
+            if rule == SetAside::Ignore && protected == 4 {
+                continue;
+            }
+            let policy = Policy::BlueGreen { terminate_after: seconds(60) };
+            let mut config = FleetConfig { instances: 4, ..fleet() };
+            let suspend_processes = suspended(&mut config, policy);
+            let simulator = simulate(config);
+            for id in look(&simulator).instances.into_keys().take(protected) {
+                simulator.intervene(Intervention::Protect(id, true)).expect("it");
+            }
+            let spec = RollingDeployment { protected: rule, suspend_processes, ..spec(policy) };
+            let message = text::plan("web", &planned(&simulator, &spec));
+            let again = message.contains("the new set is launched complete");
+            assert_eq!(again, protected > 0, "{message}");
+            let (announced, set) = sizes(&simulator, &spec);
+            assert_eq!(announced, set, "{rule:?} {protected}: {message}");
+        }
+    }
+}
+
+#[test]
+fn the_worst_case_counts_what_lifecycle_hooks_hold() {
+    let out = |terminating| {
+        let hooks = Hooks { terminating, ..Hooks::default() };
+        let simulator = simulate(FleetConfig { hooks, ..fleet() });
+        let policy = Policy::Rolling(BatchSize::Fixed(1));
+        let spec = RollingDeployment { on_failure: OnFailure::Rollback, ..spec(policy) };
+        planned(&simulator, &spec).at_worst.expect("a cost").out_seconds
+    };
+    assert_eq!(out(seconds(600)) - out(seconds(0)), 1200);
+}
+
+#[test]
+fn unmanaged_instances_have_no_size_to_borrow() {
+    let simulator = simulate(FleetConfig { instances: 1, unmanaged: true, ..fleet() });
+    let spec = spec(Policy::RollingWithAdditionalBatch(BatchSize::Fixed(1)));
+    let message = text::plan("web", &planned(&simulator, &spec));
+    assert!(!message.contains("desired size"), "{message}");
+    assert!(message.contains("rolling_with_additional_batch, 1 instance\n"), "{message}");
+}
