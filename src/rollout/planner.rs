@@ -25,6 +25,7 @@ mod paper;
 mod preflight;
 mod preview;
 mod refusal;
+mod rest;
 mod restart;
 mod retire;
 mod roll;

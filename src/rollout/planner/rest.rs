@@ -1,0 +1,70 @@
+//! The deliberate waits of a rollout: between two batches, and at checkpoints.
+
+use super::input::Input;
+use super::{Plan, Step, Verdict, View, failure, gate, pace, stop_conditions};
+use crate::model::event::Cause;
+use crate::model::spec::Expiry;
+use crate::model::wait::{Wait, WaitKind};
+use crate::record::{ReachedCheckpoint, Record};
+
+/// Waits deliberately: between two batches, or at a checkpoint. Returns whether it does.
+pub(super) fn between_batches(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+    let Input { spec, state, now, .. } = *input;
+    if view.busy() > 0 || state.direction.rolls_back.is_some() {
+        return false;
+    }
+    // The gates must pass before the operator is asked to approve a checkpoint.
+    if gate::is_closed(input, view) {
+        gate::ask(input, view, plan);
+        return true;
+    }
+    if let Some(ahead) = pace::reached(input, view) {
+        let since = state.waits.at_checkpoint.unwrap_or(now);
+        let message = format!("checkpoint at {} percent", ahead.percentage);
+        match (ahead.pause, ahead.expires) {
+            (None, Some(expiry)) => wait_for_decision(input, expiry, message, plan),
+            (None, None) => {
+                plan.verdict = Verdict::Halt(stop_conditions::checkpoint(input, message));
+            }
+            (Some(pause), _) => {
+                let deadline = since + pause;
+                let (kind, instances) = (WaitKind::Checkpoint, Vec::new());
+                plan.wait(Wait { kind, instances, detail: Some(message), deadline });
+                gate::watch(input, plan);
+            }
+        }
+        return true;
+    }
+    let ended = if plan.batch_ends { Some(now) } else { state.batch.ended };
+    let next = ended.map(|at| at + spec.pause_between_batches).filter(|next| *next > now);
+    if let Some(deadline) = next {
+        let (kind, instances, detail) = (WaitKind::Pause, Vec::new(), None);
+        plan.wait(Wait { kind, instances, detail, deadline });
+        gate::watch(input, plan);
+    }
+    next.is_some()
+}
+
+/// Waits at a checkpoint for a decision, and takes the document's once the time for one is over.
+///
+/// The time counts from the record, which says so before the wait begins.
+fn wait_for_decision(input: &Input<'_>, expiry: Expiry, message: String, plan: &mut Plan) {
+    let Some(record) = plan.record(input).cloned() else { return };
+    let after = humantime::format_duration(expiry.after);
+    if expiry.rolls_back && pace::expired(input).is_some() {
+        let reason = format!("{message}: nobody has decided within {after}");
+        plan.verdict = failure::start_rollback(input, reason, Some(Cause::Undecided), true);
+        return;
+    }
+    let deadline = record.reached_at().unwrap_or(input.now) + expiry.after;
+    if record.reached_at().is_none() {
+        let index = record.checkpoints_passed;
+        let reached = Some(ReachedCheckpoint { index, at: input.now });
+        plan.actions.push(Step::record(Record { reached, ..record }));
+    }
+    let then = if expiry.rolls_back { "back" } else { "on" };
+    let detail = Some(format!("{message}, then {then}"));
+    let (kind, instances) = (WaitKind::Checkpoint, Vec::new());
+    plan.wait(Wait { kind, instances, detail, deadline });
+    gate::watch(input, plan);
+}
