@@ -327,7 +327,7 @@ MUTANTS = [
     (20, "alarms replace the command", "src/rollout/state/gates.rs",
      "            && (self.probes || !other.probes)\n",
      ""),
-    (20, "a checkpoint comes before its gate", "src/rollout/planner/rest.rs",
+    (20, "a checkpoint comes before its gate", "src/rollout/planner/between_batches.rs",
      "    if gate::is_closed(input, view) {\n        gate::ask(input, view, plan);\n        return true;",
      "    if gate::is_closed(input, view) && pace::checkpoint(input).is_none() {\n"
      "        gate::ask(input, view, plan);\n        return true;"),

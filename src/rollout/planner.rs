@@ -6,6 +6,7 @@
 
 mod answer;
 mod batch;
+mod between_batches;
 mod borrow;
 pub mod check;
 mod deadlines;
@@ -25,7 +26,6 @@ mod paper;
 mod preflight;
 mod preview;
 mod refusal;
-mod rest;
 mod restart;
 mod retire;
 mod roll;

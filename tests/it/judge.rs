@@ -209,7 +209,9 @@ impl Judge {
                 && (drains(i) || !(self.has_served.contains(*id) || serves(i)))
         };
         let known = |(id, _): &(&InstanceId, &Instance)| !self.first.contains(*id);
-        let asked = |id: &InstanceId| self.asked.keys().any(|(asked, _)| asked == id);
+        let now = named(&acted.action);
+        let asked =
+            |id: &InstanceId| now.contains(id) || self.asked.keys().any(|(asked, _)| asked == id);
         let goes =
             |(id, i): &(&InstanceId, &Instance)| self.first.contains(*id) && drains(i) && asked(id);
         let count = |look: &Observation| {

@@ -9,8 +9,8 @@ use rolling_provider::{Action, InstanceId, ScheduledAction, TargetState, Timesta
 use super::deadlines::{self, SET_ASIDE_FOR, UNLAUNCHED_AFTER};
 use super::input::Input;
 use super::{
-    BatchStart, Plan, Step, Verdict, View, batch, borrow, gate, halt, hook, in_place, launch, pace,
-    rest, restart, retire, shift, stop_conditions, termination, zones,
+    BatchStart, Plan, Step, Verdict, View, batch, between_batches, borrow, gate, halt, hook,
+    in_place, launch, pace, restart, retire, shift, stop_conditions, termination, zones,
 };
 use crate::model::event::Outcome;
 use crate::model::spec::{Pacing, RollingDeployment, SetAside};
@@ -126,8 +126,8 @@ fn start_next(
     let waits = view.old().any(|member| member.set_aside);
     let surplus = if waits { BTreeSet::new() } else { surplus(input, view) };
     if surplus.is_empty() && input.state.surge() > 0 && !waits {
-        // Instances that still boot or soak may make room.
-        if view.busy() == 0 {
+        // Instances that still boot or soak may make room, and those that go back into rotation.
+        if view.busy() == 0 && !wait_for_returning(input, view, plan) {
             plan.verdict = stop_conditions::surge_stays(input, view);
         }
     } else if surplus.is_empty() {
@@ -136,9 +136,27 @@ fn start_next(
     surplus
 }
 
+/// Waits for instances that are to stay and that we have put back into rotation. Returns whether it
+/// does.
+fn wait_for_returning(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+    let returns = view.members.iter().filter(|member| member.spared && !member.serves);
+    let returns = returns.filter_map(|m| Some((m.id, m.history?)));
+    let returns = returns.filter(|(id, history)| {
+        let is_ours = input.state.was_put_back(id) && !history.taken_out;
+        is_ours && input.now < history.deadline(&input.spec.health)
+    });
+    let Some((id, history)) = returns.min_by_key(|(_, it)| it.deadline(&input.spec.health)) else {
+        return false;
+    };
+    let (instances, detail) = (vec![id.clone()], history.trouble.clone());
+    let deadline = history.deadline(&input.spec.health);
+    plan.wait(Wait { kind: WaitKind::Return, instances, detail, deadline });
+    true
+}
+
 /// Takes the next instances out, or says what they wait for.
 fn replace_more(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> BTreeSet<InstanceId> {
-    if rest::between_batches(input, view, plan)
+    if between_batches::wait(input, view, plan)
         || (view.busy() == 0 && shift::forward(input, view, plan))
     {
         return BTreeSet::new();

@@ -144,6 +144,15 @@ impl RolloutState {
         self.rotation.put_back.values().min().map(|out| *out + LOOKS_LAG + moment)
     }
 
+    /// Whether we have registered `id`, or have yet to do so because an engine of the rollout took it
+    /// out.
+    pub(crate) fn was_put_back(&self, id: &InstanceId) -> bool {
+        let first = (id.clone(), TargetGroupId::new(""));
+        let registered = self.rotation.registered.range(first..).next();
+        registered.is_some_and(|((known, _), _)| known == id)
+            || self.was_deregistered_by_predecessor(id)
+    }
+
     /// Whether `id` is out of some target group by our action.
     pub(crate) fn was_deregistered(&self, id: &InstanceId) -> bool {
         self.rotation.deregistered.contains_key(id)

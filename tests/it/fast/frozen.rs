@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use rolling::engine::{Caller, Rollout, Stop};
+use rolling::engine::{Caller, ControlOutcome, Rollout, Stop};
 use rolling::model::event::Outcome;
 use rolling::model::spec::{BatchSize, Bound, OnFailure, Pacing, Policy, RollingDeployment};
 use rolling::record::command::Command;
@@ -87,7 +87,11 @@ impl Frozen {
         let other = other.expect("prepare");
         match self.meanwhile {
             Meanwhile::Command(command) => {
-                other.command(command, stop, &mut |_| {}).await.expect("it");
+                let out = other.command(command, stop, &mut |_| {}).await.expect("it");
+                // It has found that there is nothing for it to do.
+                if matches!(out, ControlOutcome::NoOp(_)) {
+                    return;
+                }
             }
             _ => {
                 other.run(stop, &mut |_| {}).await;

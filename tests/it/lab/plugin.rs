@@ -97,7 +97,7 @@ fn what_the_same_apply_may_make_is_no_error_of_a_plan() {
     let mut config = resource(&template, "2");
     config["auto_scaling_group"]["name"] = json!("to-come");
     let plan = plugin.plan(None, &config);
-    assert_eq!(plan.unknown.len(), 12);
+    assert_eq!(plan.unknown.len(), 13);
     assert_not_there_yet(&plan);
     let applied = plugin.end(plugin.begin(None, plan.state.as_ref(), &config));
     assert_eq!(applied.found[0].place, ".auto_scaling_group.name");
@@ -105,7 +105,7 @@ fn what_the_same_apply_may_make_is_no_error_of_a_plan() {
     let mut config = resource(&template, "2");
     config["auto_scaling_group"]["launch_template"] = json!({ "name": "to-come", "version": "1" });
     let plan = plugin.plan(None, &config);
-    assert_eq!(plan.unknown.len(), 12);
+    assert_eq!(plan.unknown.len(), 13);
     assert_not_there_yet(&plan);
     plugin.shut_down();
 }

@@ -8,7 +8,7 @@ use crate::model::wait::{Wait, WaitKind};
 use crate::record::{ReachedCheckpoint, Record};
 
 /// Waits deliberately: between two batches, or at a checkpoint. Returns whether it does.
-pub(super) fn between_batches(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+pub(super) fn wait(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
     let Input { spec, state, now, .. } = *input;
     if view.busy() > 0 || state.direction.rolls_back.is_some() {
         return false;
