@@ -125,7 +125,7 @@ impl RolloutState {
                 self.rotation.returned.insert(id.clone(), look.at);
             }
             // Of too many to be named, those that are protected were not chosen.
-            let is_spared = instance.protected && self.spares_protected;
+            let is_spared = self.spares_protected && self.is_protected(target, id, instance);
             if !victims.has(id).unwrap_or(!is_spared) && (old || target.second.is_none()) {
                 continue;
             }

@@ -147,9 +147,7 @@ impl RolloutState {
     /// Whether we have registered `id`, or have yet to do so because an engine of the rollout took it
     /// out.
     pub(crate) fn was_put_back(&self, id: &InstanceId) -> bool {
-        let first = (id.clone(), TargetGroupId::new(""));
-        let registered = self.rotation.registered.range(first..).next();
-        registered.is_some_and(|((known, _), _)| known == id)
+        self.rotation.registered.keys().any(|(known, _)| known == id)
             || self.was_deregistered_by_predecessor(id)
     }
 
@@ -214,8 +212,8 @@ impl RolloutState {
             if !victims.contains(id) {
                 continue;
             }
-            let groups_of = |group: &TargetGroupId| (id.clone(), group.clone());
-            self.rotation.deregistered_by_predecessor.extend(groups.keys().map(groups_of));
+            let place = |group: &TargetGroupId| (id.clone(), group.clone());
+            self.rotation.deregistered_by_predecessor.extend(groups.keys().map(place));
             let out = groups.values().max().copied();
             self.rotation.put_back.extend(out.map(|out| (id.clone(), out)));
             // We took it out of rotation, so it could not serve.
