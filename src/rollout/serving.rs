@@ -1,12 +1,23 @@
 //! Whether an instance serves, and what prevents it.
 
 use rolling_provider::{
-    Instance, Lifecycle, LifecycleHook, Target, TargetGroup, TargetState, UpdateState,
+    Instance, Lifecycle, LifecycleHook, Observation, Target, TargetGroup, TargetState, UpdateState,
 };
 
 /// Whether `instance` is healthy where all requests go in the end.
 pub(crate) fn is_healthy_in_primary(target: &Target, instance: &Instance) -> bool {
     target.target_groups.iter().all(|group| is_healthy_in(instance, group))
+}
+
+/// Whether an `instance` that serves does so where requests go, or can return to at once.
+///
+/// One that serves only in the second target group is of no use while no requests go there.
+pub(crate) fn gets_requests(target: &Target, look: &Observation, instance: &Instance) -> bool {
+    let second_gets_some = look.shifted.iter().flatten().any(|percent| *percent > 0);
+    let in_second = || target.second.iter().any(|group| is_healthy_in(instance, group));
+    is_healthy_in_primary(target, instance)
+        || look.shifted.is_none()
+        || second_gets_some && in_second()
 }
 
 /// Whether `group` says that `instance` takes requests.

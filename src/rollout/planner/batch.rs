@@ -61,7 +61,7 @@ pub(super) fn next(
     let mut spare = view.spare();
     let (mut chosen, mut places, mut idle_left) = (BTreeSet::new(), limit, false);
     for (.., member) in ranked {
-        if chosen.len() >= most || (member.serves && (spare == 0 || idle_left)) {
+        if chosen.len() >= most || (member.gets_requests && (spare == 0 || idle_left)) {
             break;
         }
         if !member.holds_place() {
@@ -71,7 +71,7 @@ pub(super) fn next(
             }
             places -= 1;
         }
-        spare -= usize::from(member.serves);
+        spare -= usize::from(member.gets_requests);
         chosen.insert(member.id.clone());
     }
     chosen
@@ -101,7 +101,8 @@ impl<'a> Queue<'a> {
     /// Marks all of them as serving.
     pub(crate) fn all_serve(&mut self) {
         let members = std::mem::take(&mut self.zones).into_values().flatten();
-        *self = Queue::of(members.map(|member| Member { serves: true, surely: true, ..member }));
+        let serving = |member| Member { serves: true, gets_requests: true, surely: true, ..member };
+        *self = Queue::of(members.map(serving));
     }
 
     /// Takes the first candidates.
@@ -134,7 +135,7 @@ impl<'a> Queue<'a> {
             let first = keyed.min_by(|(one, _), (other, _)| one.cmp(other));
             let Some((_, head)) = first else { break };
             let Some(member) = head.members.front().copied() else { break };
-            if chosen.len() >= limit || (member.serves && (spare == 0 || idle_left)) {
+            if chosen.len() >= limit || (member.gets_requests && (spare == 0 || idle_left)) {
                 break;
             }
             head.members.pop_front();
@@ -148,7 +149,7 @@ impl<'a> Queue<'a> {
                 }
                 places -= 1;
             }
-            spare -= usize::from(member.serves);
+            spare -= usize::from(member.gets_requests);
             chosen.push(member);
         }
         for Head { members, left, .. } in heads {
@@ -294,6 +295,7 @@ mod tests {
                 is_new: *kind == 3,
                 failed: *kind == 3,
                 serves: *kind != 1,
+                gets_requests: *kind != 1,
                 surely: *kind != 1,
                 in_primary: *kind != 2,
                 soaked: *kind != 3,

@@ -85,12 +85,14 @@ struct Paper<'a> {
 
 impl<'a> Paper<'a> {
     fn of(view: &View<'a>) -> Paper<'a> {
+        // The rollout waits for what boots or soaks before it begins anything.
+        let comes = |member: &Member<'_>| member.is_new && !member.failed;
         let members = view.members.iter().map(|member| Member {
             // Victims of an earlier engine are out of rotation, and go first.
             is_victim: false,
             left_alone: member.left_alone || member.set_aside,
-            // The rollout waits for what boots or soaks before it begins anything.
-            serves: member.serves || (member.is_new && !member.failed),
+            serves: member.serves || comes(member),
+            gets_requests: member.gets_requests || comes(member),
             ..*member
         });
         let members: Vec<Member<'a>> = members.collect();

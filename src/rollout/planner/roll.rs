@@ -193,11 +193,11 @@ fn surplus(input: &Input<'_>, view: &View<'_>) -> BTreeSet<InstanceId> {
     zones::keep_first(input, &mut victims);
     victims.retain(|id| {
         let unsoaked = view.unsoaked().any(|member| member.id == id);
-        let serves = view.members.iter().any(|member| member.id == id && member.serves);
+        let counts = view.members.iter().any(|m| m.id == id && m.gets_requests);
         // An instance that stays and does not serve leaves the floor to the others.
-        let fits = (unsoaked || free > 0) && (!serves || spare > 0);
+        let fits = (unsoaked || free > 0) && (!counts || spare > 0);
         free -= usize::from(fits && !unsoaked);
-        spare -= usize::from(fits && serves);
+        spare -= usize::from(fits && counts);
         fits
     });
     victims

@@ -6,7 +6,7 @@ use super::deadlines::UNLAUNCHED_AFTER;
 use super::input::Input;
 use super::termination;
 use crate::model::spec::{SetAside, Window};
-use crate::rollout::serving::is_healthy_in_primary;
+use crate::rollout::serving::{gets_requests, is_healthy_in_primary};
 use crate::rollout::state::InstanceHistory;
 
 /// The live instances of a fleet, and the bounds that hold now.
@@ -51,7 +51,9 @@ pub(crate) struct Member<'a> {
     pub(crate) spared: bool,
     /// Whether it takes requests, as every target group reports, and is not on its way out.
     pub(crate) serves: bool,
-    /// Whether it takes requests for sure.
+    /// Whether it serves where requests go, or can return to at once: the floor counts it.
+    pub(crate) gets_requests: bool,
+    /// Whether it gets requests for sure.
     ///
     /// Not so if it was put back into rotation so recently that this look may be from before it was
     /// taken out.
@@ -97,6 +99,7 @@ impl<'a> View<'a> {
             let protected = is_protected && (!is_new || failed) && !input.is_in_place();
             let in_primary = target.second.is_none() || is_healthy_in_primary(target, instance);
             let serves = state.serves(target, id, instance);
+            let gets_requests = serves && gets_requests(target, look, instance);
             let since = history.and_then(|history| history.serving_since);
             members.push(Member {
                 id,
@@ -109,7 +112,8 @@ impl<'a> View<'a> {
                 left_alone: instance.ignored || (protected && spec.protected == SetAside::Ignore),
                 spared: instance.ignored || (is_protected && spec.protected != SetAside::Refresh),
                 serves,
-                surely: serves && !state.may_be_out(id, now),
+                gets_requests,
+                surely: gets_requests && !state.may_be_out(id, now),
                 in_primary,
                 soaked: serves && since.is_some_and(|since| now.since(since) >= soak),
                 history,
@@ -196,8 +200,9 @@ impl<'a> View<'a> {
 
     /// Says why none of those that serve may go.
     pub(crate) fn at_floor(&self) -> String {
-        let (serving, floor) = (self.serving(), self.window.floor() as usize);
-        let doubtful = self.members.iter().filter(|m| m.serves && !m.surely).count();
+        let serving = self.members.iter().filter(|member| member.gets_requests).count();
+        let floor = self.window.floor() as usize;
+        let doubtful = self.members.iter().filter(|m| m.gets_requests && !m.surely).count();
         match serving > floor && doubtful > 0 {
             true => format!(
                 "{serving} serve, {doubtful} of them registered again so lately that looks may be \
@@ -271,6 +276,7 @@ impl<'a> Member<'a> {
             left_alone: false,
             spared: false,
             serves: true,
+            gets_requests: true,
             surely: true,
             in_primary: true,
             soaked: true,

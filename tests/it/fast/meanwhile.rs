@@ -204,3 +204,20 @@ fn a_launch_that_the_fleet_reports_is_not_taken_off_the_size_before_a_look_lists
     assert_eq!(ran.run.report.outcome, Outcome::Succeeded, "{:?}", ran.run.report.reason);
     assert_eq!(ran.witness.broken(1), Vec::<String>::new());
 }
+
+#[test]
+fn an_instance_that_serves_where_no_requests_go_stands_in_for_no_other() {
+    let mut case = found(Policy::TrafficSplitting, 5, [5, 1, 0]);
+    case.config.bad_revisions.insert("v2".into(), Behaviour::HalfUnhealthy);
+    case.config.events.push((seconds(2), Intervention::Protect("i-0007".into(), true)));
+    (case.spec.on_failure, case.spec.protected) = (OnFailure::Rollback, SetAside::Ignore);
+    let ran = run(&case);
+    assert_eq!(ran.witness.broken(1), Vec::<String>::new());
+    let serving = look(&ran.simulator).instances.into_values().filter(|instance| {
+        let health = instance.targets.get(&"web".into());
+        health.is_some_and(|health| health.state == TargetState::Healthy)
+    });
+    assert_eq!(serving.count(), 5);
+    let message = ran.run.report.reason.unwrap_or_default();
+    assert!(message.contains("i-0007 may not be scaled in"), "{message}");
+}
