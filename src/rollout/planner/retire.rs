@@ -47,21 +47,22 @@ pub(crate) fn retire(
         victims.partition(|member| may_stay && stays(member));
     plan.released.extend(staying.into_iter().map(|member| member.id.clone()));
     let victims = hook::prepared(input, view, victims, chosen, plan);
+    note(input, view, &victims, plan);
     if victims.is_empty() {
         return;
     }
     let direct = goes_directly(input, view, &victims);
-    note(input, &victims, plan);
     deregister(input, &victims, &direct, plan);
     let gone = remove_drained(input, view, &victims, &direct, plan);
     wait_for_drains(input, &victims, &gone, plan);
 }
 
-/// Writes into the record who is taken out of rotation, before that is done.
+/// Writes into the record who is taken out of rotation, before that is done, and who no longer is
+/// once it serves again.
 ///
 /// An engine that takes over thus puts back only those, and takes nobody for its victim whom
 /// somebody else took out.
-fn note(input: &Input<'_>, victims: &[&Member<'_>], plan: &mut Plan) {
+fn note(input: &Input<'_>, view: &View<'_>, victims: &[&Member<'_>], plan: &mut Plan) {
     let Some(record) = plan.record(input) else { return };
     let rotation = &input.state.rotation;
     let by_predecessor = rotation.deregistered_by_predecessor.iter().map(|(id, _)| id);
@@ -69,7 +70,12 @@ fn note(input: &Input<'_>, victims: &[&Member<'_>], plan: &mut Plan) {
     let group = Group::of(out.chain(victims.iter().map(|member| member.id)));
     let is_named = |member: &&Member<'_>| record.victims.has(member.id) != Some(false);
     let may_be_named = record.victims.is_large() && !group.is_large();
-    if !victims.iter().all(is_named) || may_be_named {
+    let is_back = |member: &Member<'_>| {
+        member.serves
+            && record.victims.has(member.id) == Some(true)
+            && group.has(member.id) == Some(false)
+    };
+    if !victims.iter().all(is_named) || may_be_named || view.members.iter().any(is_back) {
         plan.actions.push(Step::record(Record { victims: group, ..record.clone() }));
     }
 }

@@ -126,6 +126,34 @@ fn killed_at_each_mutation_no_engine_takes_those_for_its_own_whom_somebody_took_
     }
 }
 
+#[test]
+fn killed_at_each_mutation_no_engine_puts_back_whom_somebody_took_out_after_it_came_back() {
+    for rule in [SetAside::Ignore, SetAside::Wait] {
+        let protected = InstanceId::new("i-0001");
+        let mut case = taken_out(fleet(), 0, rule, Policy::Rolling(BatchSize::Fixed(2)));
+        // It goes back into rotation, since it is protected; then somebody takes it out.
+        case.config.events = vec![
+            (seconds(5), Intervention::Protect(protected.clone(), true)),
+            (seconds(45), Intervention::Deregister(protected.clone())),
+        ];
+        let reference = run(&case);
+        let actions = reference.run.actions();
+        let back = actions.iter().filter(|action| {
+            matches!(action, Action::Register { instances, .. } if instances.contains(&protected))
+        });
+        assert_eq!(back.count(), 1, "{rule:?}");
+        let mutations = u32::try_from(actions.len()).expect("few");
+        for at in 1..=mutations {
+            let (_, simulator, broken) = run_killed(&case, &reference, at, Dies::After);
+            assert_eq!(broken, Vec::<String>::new(), "{rule:?}, killed after {at}");
+            let look = look(&simulator);
+            let mut targets = look.instances[&protected].targets.values();
+            let is_out = targets.all(|health| health.state == TargetState::Draining);
+            assert!(is_out, "{rule:?}, killed after {at}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(settings())]
 
