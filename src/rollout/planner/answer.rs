@@ -93,8 +93,11 @@ impl Plan {
         }
     }
 
-    /// Returns the record that stands once the actions planned so far are done.
+    /// Returns the record that stands once the actions planned so far are done; `None` once erased.
     pub(super) fn record<'a>(&'a self, input: &Input<'a>) -> Option<&'a Record> {
+        if self.actions.iter().any(|step| matches!(step.action, Action::EraseRecord { .. })) {
+            return None;
+        }
         let planned = self.actions.iter().rev().find_map(|step| step.record.as_ref());
         planned.or(input.state.record.as_ref())
     }

@@ -143,14 +143,18 @@ fn check_once(plan: &Plan, found: &mut Vec<String>) {
     }
 }
 
-/// Invariant 5: the record stands before the first mutation.
+/// Invariant 3: the record stands before the first mutation, and nothing is done once it is erased.
 fn check_record_first(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
     let mut recorded = input.state.record.is_some();
+    let mut erased = false;
     for step in &plan.actions {
-        if matches!(step.action, Action::WriteRecord { .. }) {
+        if erased {
+            found.push(format!("would {} after the record is erased", step.action));
+        } else if matches!(step.action, Action::WriteRecord { .. }) {
             recorded = true;
         } else if !recorded {
             found.push(format!("would {} before the record is written", step.action));
         }
+        erased |= matches!(step.action, Action::EraseRecord { .. });
     }
 }

@@ -20,6 +20,10 @@ use crate::rollout::state::Halt;
 
 pub(super) use self::restore::{give_back, resume_scaling, unsettled};
 
+/// Why an instance that was registered again lately, and serves, does not count yet.
+pub(super) const NOT_YET_SURE: &str =
+    "registered again so lately that a look may be from before it was taken out";
+
 /// The input of every step of a halt.
 struct Way<'a> {
     input: &'a Input<'a>,
@@ -187,7 +191,7 @@ impl Way<'_> {
         }
         let back = state.put_back_until();
         let detail = match back.filter(|_| view.serving() > view.window.floor() as usize) {
-            Some(_) => "instances that were registered again may not show as healthy yet".into(),
+            Some(_) => NOT_YET_SURE.into(),
             None => {
                 let aside = view.members.iter().find(|m| m.spared && m.instance.protected);
                 let aside = aside.map(|m| format!("; {} is protected from scale-in", m.id));

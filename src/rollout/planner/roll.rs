@@ -136,9 +136,17 @@ fn start_next(
     surplus
 }
 
-/// Waits for instances that are to stay and that we have put back into rotation. Returns whether it
-/// does.
+/// Waits for instances that are to stay and that we have put back into rotation, until they serve
+/// for sure. Returns whether it does.
 fn wait_for_returning(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+    let doubtful = view.members.iter().filter(|member| member.gets_requests && !member.surely);
+    let doubtful: Vec<InstanceId> = doubtful.map(|member| member.id.clone()).collect();
+    if let Some(deadline) = input.state.put_back_until().filter(|_| !doubtful.is_empty()) {
+        plan.wake_at(Some(deadline), input.now);
+        let (kind, detail) = (WaitKind::Return, Some(halt::NOT_YET_SURE.into()));
+        plan.wait(Wait { kind, instances: doubtful, detail, deadline });
+        return true;
+    }
     let returns = view.members.iter().filter(|member| member.spared && !member.serves);
     let returns = returns.filter_map(|m| Some((m.id, m.history?)));
     let returns = returns.filter(|(id, history)| {

@@ -221,3 +221,18 @@ fn an_instance_that_serves_where_no_requests_go_stands_in_for_no_other() {
     let message = ran.run.report.reason.unwrap_or_default();
     assert!(message.contains("i-0007 may not be scaled in"), "{message}");
 }
+
+#[test]
+fn surplus_waits_until_an_instance_that_was_put_back_serves_for_sure() {
+    let blue_green = Policy::BlueGreen { terminate_after: seconds(46) };
+    let mut case = found(blue_green, 9, [20, 9, 16]);
+    case.spec.health.min_healthy_time = seconds(10);
+    // All old instances drain by then.
+    case.config.events.push((seconds(97), Intervention::Protect("i-0001".into(), true)));
+    case.spec.protected = SetAside::Ignore;
+    let ran = run(&case);
+    assert_eq!(ran.run.report.outcome, Outcome::Succeeded, "{:?}", ran.run.report.reason);
+    let live = look(&ran.simulator).instances;
+    assert_eq!(live.values().filter(|instance| instance.lifecycle.is_live()).count(), 9);
+    assert!(live[&InstanceId::new("i-0001")].lifecycle.is_live());
+}
