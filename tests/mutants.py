@@ -535,6 +535,7 @@ def copy_to(folder: pathlib.Path) -> None:
 
 # The tests that look for mutants: not those that hold the source itself to rules.
 FAST = [
+    "blame",
     "commands",
     "conformance",
     "crash",
@@ -543,18 +544,24 @@ FAST = [
     "following",
     "frozen",
     "gates",
-    "hooks",
     "guarded",
+    "hooks",
     "layers",
+    "lease_waits",
+    "left_alone",
+    "looks",
     "meanwhile",
     "model",
     "outcomes",
+    "ownership",
     "planned",
     "planner",
     "plugin",
     "printed",
     "properties",
     "protocol",
+    "restart",
+    "restored",
     "rollback_after",
     "rollout",
     "shift",
@@ -564,6 +571,8 @@ FAST = [
     "stdio",
     "support",
     "termination",
+    "told",
+    "way_back",
 ]
 
 
