@@ -20,6 +20,12 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # (promise or 0, name, file, text, replacement)
 MUTANTS = [
+    (0, "a call that fails at the end rolls the fleet back", "src/rollout/planner/failure.rs",
+     "    if !is_all_new(input) {",
+     "    if !is_all_new(input) || input.now.0 > 0 {"),
+    (0, "what could not be restored sets the template back", "src/rollout/planner/halt/restore.rs",
+     "(halt.ending == Ending::Paused && !halt.fault) || halt.is_unrestored()",
+     "halt.ending == Ending::Paused && !halt.fault"),
     (1, "an instance that serves where no requests go counts", "src/rollout/planner/view.rs",
      "serves && gets_requests(target, look, instance)",
      "serves"),
@@ -572,6 +578,7 @@ FAST = [
     "support",
     "termination",
     "told",
+    "unrestored",
     "way_back",
 ]
 

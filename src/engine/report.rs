@@ -6,6 +6,7 @@ use super::context::RolloutContext;
 use crate::model::event::{InstanceReport, Outcome, Report};
 use crate::record::{Ending, Phase};
 use crate::rollout::serving::{is_healthy_in_primary, trouble};
+use crate::rollout::state::Halt;
 
 impl RolloutContext {
     /// Returns what every instance runs, by the last look.
@@ -99,7 +100,8 @@ impl RolloutContext {
         if !suspended.is_empty() {
             borrowed.push(format!("suspended processes: {}", suspended.join(", ")));
         }
-        if let Some(found) = &record.borrowed.template
+        let is_kept = self.state.direction.halt.as_ref().is_some_and(Halt::is_unrestored);
+        if let Some(found) = record.borrowed.template.as_ref().filter(|_| !is_kept)
             && look.template.as_ref() == Some(&record.to)
             && self.target.resolve(found) != &record.to
         {

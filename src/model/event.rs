@@ -277,6 +277,23 @@ pub struct Report {
     pub ticks: u64,
 }
 
+impl Report {
+    /// Whether all instances that count run `revision`.
+    pub(crate) fn all_run(&self, revision: &Revision) -> bool {
+        let mut counted = self.instances.iter().filter(|it| !self.left_alone.contains(&it.id));
+        counted.all(|instance| instance.revision.as_ref() == Some(revision))
+    }
+
+    /// Whether nothing is left to do but to restore what is borrowed.
+    pub(crate) fn is_unrestored(&self) -> bool {
+        let wanted = self.restored.as_ref().unwrap_or(&self.to);
+        self.outcome == Outcome::Failed
+            && self.cause == Some(Cause::Call)
+            && self.all_run(wanted)
+            && self.instances.iter().all(|instance| instance.serves)
+    }
+}
+
 /// An instance refresh of the cloud, as last seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct InstanceRefreshReport {

@@ -43,6 +43,7 @@ mod support;
 mod terminal;
 mod termination;
 mod told;
+mod unrestored;
 mod vocabulary;
 mod way_back;
 mod witness;

@@ -13,6 +13,8 @@ pub(crate) enum NextStep {
     CorrectRevision,
     /// Correct the cause, and begin again.
     CorrectCause,
+    /// Correct the cause, and begin again, which only puts back what is borrowed.
+    Restore,
     /// Have a hook of the document succeed, and begin again.
     MendHook,
     /// Have a lifecycle hook of the fleet completed, and begin again.
@@ -68,6 +70,7 @@ impl NextStep {
     fn after_failure(report: &Report) -> NextStep {
         let is_back = report.outcome == Outcome::RolledBack;
         match report.cause {
+            _ if report.is_unrestored() => NextStep::Restore,
             Some(Cause::Hook) => NextStep::MendHook,
             Some(Cause::LifecycleHook) => NextStep::CompleteHook,
             Some(Cause::Command) if is_back => NextStep::RollForward,
@@ -85,6 +88,9 @@ impl NextStep {
             NextStep::Follow => (*follow).to_owned(),
             NextStep::CorrectRevision => format!("correct the revision, then {again}"),
             NextStep::CorrectCause => format!("correct the cause, then {again}"),
+            NextStep::Restore => {
+                format!("correct the cause, then {again}, which only restores what is borrowed")
+            }
             NextStep::MendHook => format!("see why the hook did not succeed, then {again}"),
             NextStep::CompleteHook => format!(
                 "have the lifecycle hook completed in time, or set lifecycle_hooks to complete, then \

@@ -206,11 +206,14 @@ fn left_behind(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     if !report.borrowed.is_empty() {
         lines.push(format!("  borrowed   still: {}", report.borrowed.join("; ")));
+    } else if report.is_unrestored() {
+        lines.push("  borrowed   nothing, but the record of the rollout is still there".to_owned());
     } else if report.instance_refresh.is_none() {
         let back = "nothing: sizes, processes and template are restored";
         lines.push(format!("  borrowed   {back}"));
     }
-    if let Some(completed) = &report.completed {
+    // Where all run the new one by now, no other is the last.
+    if let Some(completed) = report.completed.as_ref().filter(|_| !report.all_run(&report.to)) {
         // Instances that are left alone need never have run it.
         let who = if report.left_alone.is_empty() { "all instances" } else { "the others" };
         lines.push(format!("  completed  {completed} is the last revision {who} ran"));

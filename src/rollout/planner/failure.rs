@@ -2,8 +2,8 @@
 
 use rolling_provider::{InstanceId, Lifecycle};
 
-use super::Verdict;
 use super::input::Input;
+use super::{Member, Verdict, View};
 use crate::model::event::Cause;
 use crate::model::spec::OnFailure;
 use crate::record::Ending;
@@ -37,6 +37,31 @@ pub(crate) fn start_rollback(
             input.now,
         )),
     }
+}
+
+/// Returns the end of a rollout of which only what is borrowed is left, and that cannot be put back
+/// for this `reason`. To replace the instances once more would help nobody: they run what is wanted.
+pub(super) fn unrestored(input: &Input<'_>, reason: &str) -> Option<Verdict> {
+    if !is_all_new(input) {
+        return None;
+    }
+    let revision = &input.target.revision;
+    let reason = format!(
+        "the instances run {revision} and serve, but not everything could be restored: {reason}"
+    );
+    Some(Verdict::Halt(Halt::unrestored(reason, input.now)))
+}
+
+/// Whether every instance that counts runs the revision and has soaked, and none is to come or go.
+fn is_all_new(input: &Input<'_>) -> bool {
+    let view = View::new(input);
+    let counted = view.members.iter().filter(|member| !member.left_alone);
+    let is_done = |member: &Member<'_>| member.is_new && member.soaked && !member.is_victim;
+    input.state.record.is_some()
+        && view.missing == 0
+        && view.standby.is_empty()
+        && view.updated() > 0
+        && { counted }.all(is_done)
 }
 
 /// Returns what follows a failure that comes from `cause`.

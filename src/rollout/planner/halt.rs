@@ -174,7 +174,7 @@ impl Way<'_> {
         if input.state.surge() == 0 {
             match unsettled(input) {
                 Some(wait) if !self.out_of_time => plan.wait(wait),
-                _ => plan.actions.extend(give_back(input, record)),
+                _ => plan.actions.extend(give_back(input, record, shift::stays(self.halt))),
             }
         } else if too_late {
             // Surge that still drains, or that the floor needs, stays in the record. The group can
@@ -219,7 +219,8 @@ impl Way<'_> {
             return;
         }
         let state = self.input.state;
-        let settled = state.surge() == 0 || self.keeps_surge;
+        let is_shifted = self.halt.is_unrestored() && !shift::is_back(self.input);
+        let settled = (state.surge() == 0 || self.keeps_surge) && !is_shifted;
         match settled && !self.away && state.failures.refused.is_empty() {
             true => plan.actions.extend(end(self.input, self.view, self.record, self.halt)),
             false => plan.verdict = Verdict::Halted,

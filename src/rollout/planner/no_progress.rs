@@ -1,6 +1,6 @@
 //! What ends a rollout in which nothing gets better any more, and what that is blamed on.
 
-use super::failure::{class_of_launch, fail, is_in_launch_hook, some_of};
+use super::failure::{class_of_launch, fail, is_in_launch_hook, some_of, unrestored};
 use super::input::Input;
 use super::{Member, Verdict, View, preflight};
 use crate::model::event::Cause;
@@ -62,5 +62,6 @@ pub(super) fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
     if !blockers.is_empty() && idle().all(|member| taken_out(&member)) {
         return Verdict::Halt(Halt { fault: false, ..Halt::failed(reason, now) });
     }
-    fail(input, class, reason)
+    // What runs and serves everywhere is not at fault, whatever keeps the rollout from its end.
+    unrestored(input, &reason).unwrap_or_else(|| fail(input, class, reason))
 }

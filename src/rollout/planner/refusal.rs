@@ -5,7 +5,7 @@ use std::mem::discriminant;
 use rolling_provider::Action;
 
 use super::check::{instances_of, violations};
-use super::failure::unfinished;
+use super::failure::{unfinished, unrestored};
 use super::input::Input;
 use super::{Plan, Step, Verdict, deadlines};
 use crate::model::event::Cause;
@@ -21,6 +21,9 @@ pub(crate) fn refused(input: &Input<'_>, action: &Action, message: &str) -> Opti
         return None;
     }
     let reason = format!("the cloud refused to {}: {message}", input.named(action));
+    if let Some(end) = unrestored(input, &reason) {
+        return Some(end);
+    }
     let reason = match &input.state.direction.rolls_back {
         Some(first) => unfinished(&reason, first),
         None => reason,

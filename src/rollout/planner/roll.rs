@@ -243,7 +243,7 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
         plan.wait(wait);
         return;
     }
-    plan.actions.extend(halt::give_back(input, record));
+    plan.actions.extend(halt::give_back(input, record, false));
     if !plan.actions.is_empty() {
         // The rollout is done only when a look shows the fleet complete with everything restored.
         return;

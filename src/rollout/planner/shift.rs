@@ -318,7 +318,7 @@ pub(crate) fn is_back(input: &Input<'_>) -> bool {
 
 /// Whether a rollout that ends with `halt` leaves the requests where they are.
 pub(crate) fn stays(halt: &Halt) -> bool {
-    halt.ending == Ending::Paused && !halt.fault
+    (halt.ending == Ending::Paused && !halt.fault) || halt.is_unrestored()
 }
 
 /// Returns the target groups in which we register instances that run for the first time.

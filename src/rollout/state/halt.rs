@@ -31,4 +31,16 @@ impl Halt {
         let cause = None;
         Halt { reason, cause, ending, fault: true, at_checkpoint: false, at, until }
     }
+
+    /// Returns the end of a rollout that is done but for calls that fail, which put back what is
+    /// borrowed. The record says that it goes on: `apply` only makes those calls.
+    pub(crate) fn unrestored(reason: String, at: Timestamp) -> Self {
+        let (ending, cause) = (Ending::Interrupted, Some(Cause::Call));
+        Halt { ending, cause, fault: false, ..Halt::failed(reason, at) }
+    }
+
+    /// Whether the rollout is done but for what is still borrowed.
+    pub(crate) fn is_unrestored(&self) -> bool {
+        self.ending == Ending::Interrupted && self.cause == Some(Cause::Call)
+    }
 }

@@ -49,7 +49,7 @@ impl Wrapper for Refusing {
 impl_fleet!(Refusing);
 
 /// Rolls while calls are refused for a part of the time.
-async fn refuse(
+pub async fn refuse(
     simulator: &Arc<Simulator>,
     spec: RollingDeployment,
     what: fn(&Action) -> bool,
@@ -98,7 +98,7 @@ fn serving(simulator: &Simulator, revision: &str) -> usize {
     on.count()
 }
 
-const EVER: u64 = 100_000;
+pub const EVER: u64 = 100_000;
 
 #[tokio::test]
 async fn a_refused_call_is_the_cause_and_the_revision_is_not_to_be_corrected() {

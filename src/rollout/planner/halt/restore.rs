@@ -12,9 +12,9 @@ use crate::rollout::state::Halt;
 
 /// Restores the template: the group must not launch a revision that failed or was given up.
 ///
-/// After a pause that was asked for, the group may.
+/// After a pause that was asked for the group may, and where all instances run the revision it has to.
 pub(super) fn template_back(input: &Input<'_>, record: &Record, halt: &Halt) -> Option<Step> {
-    if halt.ending == Ending::Paused && !halt.fault {
+    if (halt.ending == Ending::Paused && !halt.fault) || halt.is_unrestored() {
         return None;
     }
     let back = record.completed.as_ref().or(record.borrowed.template.as_ref())?;
@@ -39,7 +39,8 @@ pub(crate) fn unsettled(input: &Input<'_>) -> Option<Wait> {
 }
 
 /// Restores what is borrowed except surge, each value only where it still is what we wrote.
-pub(crate) fn give_back(input: &Input<'_>, record: &Record) -> Vec<Step> {
+/// `shifted` says whether requests stay in the second target group.
+pub(crate) fn give_back(input: &Input<'_>, record: &Record, shifted: bool) -> Vec<Step> {
     let mut steps = Vec::new();
     let shown = input.state.max(input.look);
     if let Some(found) = record.max_before(shown) {
@@ -50,7 +51,7 @@ pub(crate) fn give_back(input: &Input<'_>, record: &Record) -> Vec<Step> {
             steps.push(Step::new(Action::SetCapacity { desired: None, max: Some(max) }));
         }
     }
-    steps.extend(resume(input, record, false));
+    steps.extend(resume(input, record, shifted));
     steps
 }
 
