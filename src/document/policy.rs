@@ -63,7 +63,11 @@ fn within(
         let name = if config.max_unavailable.is_some() { "max_unavailable" } else { "max_surge" };
         let message = "max_surge and max_unavailable are both 0: no instance could ever be \
                        replaced";
-        let remedy = "set max_surge = 1 to launch one beside the fleet, or max_unavailable = 1";
+        let remedy = match config.replacement {
+            // An update in place launches nothing.
+            Some(_) => "set max_unavailable = 1",
+            None => "set max_surge = 1 to launch one beside the fleet, or max_unavailable = 1",
+        };
         found.push(Diagnostic::error(format!("{pointer}/{name}"), message).with_remedy(remedy));
         return None;
     }

@@ -38,6 +38,9 @@ impl fmt::Display for Duplicate {
     }
 }
 
+/// How deep JSON may be nested: `serde_json` reads no deeper. A pointer is as long as it is deep.
+const DEEPEST: usize = 128;
+
 /// The position of every key and of every item of a list, by its JSON Pointer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Positions(BTreeMap<String, Position>);
@@ -47,7 +50,9 @@ impl Positions {
     pub(crate) fn of(text: &str) -> Positions {
         let mut found = BTreeMap::new();
         scan(text, &mut |stack, here| {
-            found.insert(pointer(stack), here);
+            if stack.len() <= DEEPEST {
+                found.insert(pointer(stack), here);
+            }
         });
         Positions(found)
     }
@@ -185,6 +190,12 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn of_what_is_nested_deeper_than_json_is_read_no_position_is_kept() {
+        let Positions(found) = Positions::of(&"[".repeat(DEEPEST * 100));
+        assert!(found.len() <= DEEPEST, "{}", found.len());
+    }
 
     #[test]
     fn a_key_that_is_there_twice_is_found_with_both_places() {
