@@ -20,6 +20,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # (promise or 0, name, file, text, replacement)
 MUTANTS = [
+    (0, "an update in place takes the place of a rollout that replaces", "src/rollout/conditions.rs",
+     "    refuse_template_of_another(input)?;\n",
+     ""),
     (0, "a call that fails at the end rolls the fleet back", "src/rollout/planner/failure.rs",
      "    if !is_all_new(input) {",
      "    if !is_all_new(input) || input.now.0 > 0 {"),
@@ -178,7 +181,7 @@ MUTANTS = [
      "let cuts = unlaunched > 0 && (complete || (state.direction.rolls_back.is_some() && moves));",
      "let cuts = unlaunched > 0 && unlaunched < 1 && (complete || moves);"),
     (15, "the bad template stays while paused", "src/rollout/planner/halt/restore.rs",
-     "if halt.ending == Ending::Paused && !halt.fault {",
+     "if (halt.ending == Ending::Paused && !halt.fault) || halt.is_unrestored() {",
      "if halt.ending == Ending::Paused {"),
     (0, "a rollback fails by what was ill before", "src/rollout/state/history.rs",
      "self.is_new && !(rolls_back && self.predates)",
@@ -202,7 +205,7 @@ MUTANTS = [
      "record.failures >= spec.failure_threshold",
      "record.failures > spec.failure_threshold"),
     (18, "nothing is given back at the end", "src/rollout/planner/roll.rs",
-     "    plan.actions.extend(halt::give_back(input, record));\n",
+     "    plan.actions.extend(halt::give_back(input, record, false));\n",
      ""),
     (18, "the last ones are replaced instead of given back", "src/rollout/planner/retire.rs",
      "let is_last = !member.is_old() || old_left + view.stay_idle() <= surge;",

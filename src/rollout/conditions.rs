@@ -20,6 +20,7 @@ pub(crate) fn refuse(input: &Input<'_>, command: Option<Command>) -> Result<(), 
         return Err(hindrance.clone());
     }
     refuse_changed_routing(input)?;
+    refuse_template_of_another(input)?;
     refuse_surge(input)?;
     if command.is_none() {
         refuse_restart(input)?;
@@ -146,12 +147,38 @@ pub(crate) fn refuse_changed_routing(input: &Input<'_>) -> Result<(), ProviderEr
     )))
 }
 
+/// Refuses to update in place what another rollout has begun to replace: it would forget the template
+/// that it has set, and which of the instances it has launched.
+fn refuse_template_of_another(input: &Input<'_>) -> Result<(), ProviderError> {
+    let record = input.state.record.as_ref().filter(|record| !record.is_over());
+    let has_set = |record: &&Record| {
+        record.borrowed.template.is_some() && input.look.template.as_ref() == Some(&record.to)
+    };
+    let other = record.filter(has_set).filter(|record| !record.leads_to(&input.target.goal()));
+    let Some(record) = other.filter(|_| input.spec.replacement.within().is_some()) else {
+        return Ok(());
+    };
+    let message = format!(
+        "rollout {} to {} is {}, and replaces instances: the group's template is {} because of it",
+        record.id,
+        record.to,
+        record.status(),
+        record.to
+    );
+    let error = ProviderError::invalid("check the document", "replacement", message).as_conflict();
+    Err(error.with_remedy(
+        "finish or abort that rollout with the document that it began with, then update in place",
+    ))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use rolling_provider::{Observation, Target, Timestamp};
 
     use super::*;
-    use crate::model::spec::RollingDeployment;
+    use crate::model::spec::{Replacement, RollingDeployment};
     use crate::rollout::example::{look, spec, target, with_instance};
     use crate::rollout::state::RolloutState;
 
@@ -231,6 +258,25 @@ mod tests {
         assert_eq!(refused(&record), None);
         record.borrowed.shifts = Some(routing_fingerprint(&target()));
         assert_eq!(refused(&record).as_deref(), Some("policy"));
+    }
+
+    #[test]
+    fn an_update_in_place_does_not_take_over_a_template_that_another_rollout_has_set() {
+        let within = Duration::from_secs(300);
+        let replacement = Replacement::InPlace { within };
+        let in_place = RollingDeployment { replacement, ..spec_of("all_at_once") };
+        let refused = |record: &Record, template: &str, spec: &RollingDeployment| {
+            let (record, target) = (Some(record.clone()), target());
+            attribute(decide(spec, &target, &look(template), record, refuse_template_of_another))
+        };
+        let mut record = Record { to: "lt-1:9".into(), restart: None, ..Record::example() };
+        record.borrowed.template = Some("lt-1:1".into());
+        let place = Some("replacement".to_owned());
+        assert_eq!(refused(&record, "lt-1:9", &in_place), place);
+        assert_eq!(refused(&record, "lt-1:1", &in_place), None);
+        assert_eq!(refused(&record, "lt-1:9", &spec_of("all_at_once")), None);
+        record.borrowed.template = None;
+        assert_eq!(refused(&record, "lt-1:9", &in_place), None);
     }
 
     #[test]

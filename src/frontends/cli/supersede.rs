@@ -25,10 +25,16 @@ pub(super) async fn supersede(
     context: &ProcessContext,
     stop: &watch::Receiver<Stop>,
 ) -> Result<bool, Vec<Diagnostic>> {
-    for (resource, rollout) in prepare_all(arguments, context, Purpose::Tell).await? {
+    let all = prepare_all(arguments, context, Purpose::Tell).await?;
+    for (resource, rollout) in &all {
         if let Some(message) = rollout.foreign_instance_refresh() {
-            return Err(vec![foreign(&resource, &message)]);
+            return Err(vec![foreign(resource, &message)]);
         }
+        // Nothing is stopped for a rollout that could not take its place.
+        let refused = |e| vec![Diagnostic::from_provider(&e, &resource.pointer, PROVIDER)];
+        rollout.may_begin().await.map_err(refused)?;
+    }
+    for (resource, rollout) in all {
         if rollout.has_predecessor() {
             pause(&resource, rollout, arguments, context, stop).await?;
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::View;
 use super::deadlines::SET_ASIDE_FOR;
+use super::failure::some_of;
 use super::input::Input;
 use crate::model::spec::{Policy, RollingDeployment, SetAside};
 use crate::rollout::serving::hook_told;
@@ -184,16 +185,17 @@ pub(super) fn no_place(input: &Input<'_>) -> Option<Preflight> {
         is_error: true,
         attribute,
         message: format!(
-            "{what}: {idle} of {} instances {do_not} serve and {are} left alone, so that at most \
-             {serve} serve, and at least {} must",
+            "{what}: {idle} of {} instances {do_not} serve and {are} left alone ({}), so that at \
+             most {serve} serve, and at least {} must",
             window.size,
+            some_of(&view.idle_left_alone()),
             window.floor(),
         ),
         remedy: match attribute {
             "policy" => format!(
                 "choose a policy that lets at least {least} be unavailable at once, make {them}"
             ),
-            _ => format!("let at least {least} be unavailable at once, make {them}"),
+            _ => format!("set {attribute} = {least} or more, make {them}"),
         },
     })
 }

@@ -165,9 +165,15 @@ impl<'a> View<'a> {
     /// Each takes a place of the new set without filling it. Those of the wanted revision that
     /// still boot may come to serve.
     pub(crate) fn stay_idle(&self) -> usize {
+        self.idle_left_alone().len()
+    }
+
+    /// Returns the instances that [`Self::stay_idle`] counts.
+    pub(crate) fn idle_left_alone(&self) -> Vec<String> {
         let runs = |m: &Member<'_>| m.instance.lifecycle == Lifecycle::InService;
         let stays = |m: &Member<'_>| m.left_alone && (!m.is_new || (m.instance.ignored && runs(m)));
-        self.members.iter().filter(|m| stays(m) && !m.is_victim && !m.serves).count()
+        let idle = self.members.iter().filter(|m| stays(m) && !m.is_victim && !m.serves);
+        idle.map(|member| member.id.to_string()).collect()
     }
 
     /// Returns the old instances that the rollout may not replace for now, and that do not serve.

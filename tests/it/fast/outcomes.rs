@@ -112,7 +112,9 @@ fn a_plan_says_what_can_never_begin_and_has_no_batches_then() {
     let two = prepared(&simulator, fixed(2));
     let found = two.preflight();
     let stuck = found.iter().find(|found| found.message.contains("nothing can ever be replaced"));
-    assert!(stuck.is_some_and(|found| found.is_error && found.remedy.contains("at least 3")));
+    let stuck = stuck.expect("a finding");
+    assert!(stuck.is_error && stuck.remedy.contains("set batch_size = 3 or more"), "{stuck:?}");
+    assert!(stuck.message.contains("(i-0001, i-0002)"), "{stuck:?}");
     assert!(two.preview().batches.is_empty(), "{:?}", two.preview());
     let larger = prepared(&simulator, fixed(3));
     assert!(larger.preflight().is_empty(), "{:?}", larger.preflight());

@@ -132,6 +132,14 @@ fn a_rollout_to_another_revision_is_stopped_and_superseded() {
     let locked = rolling(folder, &["apply"], &second);
     assert_eq!(locked.code, 5, "{locked:?}");
     assert!(locked.stdout.contains("`rolling apply --supersede`"), "{locked:?}");
+    // What could not take its place stops nothing.
+    let third = folder.join("third.json");
+    let mut ahead = document("v3");
+    ahead["resource"]["rolling_deployment"]["web"]["restart"] = json!("2099-01-01T00:00:00Z");
+    std::fs::write(&third, ahead.to_string()).expect("a document");
+    let refused = rolling(folder, &["apply", "--supersede"], &third);
+    assert!(refused.code == 2 && refused.stderr.contains("lies ahead"), "{refused:?}");
+    assert!(!refused.stderr.contains("stopping the rollout"), "{refused:?}");
     let new = rolling(folder, &["apply", "--supersede"], &second);
     assert_eq!(new.code, 0, "{new:?}");
     assert!(
