@@ -19,7 +19,7 @@ use std::time::Duration;
 use rolling::engine::{Caller, Rollout, Stop};
 use rolling::model::event::{Event, Outcome};
 use rolling::model::spec::{BatchSize, Health, OnFailure, Pacing, Policy, RollingDeployment};
-use rolling_simulator::{EPOCH, FleetConfig, Simulator, TargetGroupConfig, VirtualClock};
+use rolling_simulator::{EPOCH, FleetConfig, SimulatedTargetGroup, Simulator, VirtualClock};
 use tokio::sync::watch;
 
 /// A look at a group with one target group: DescribeAutoScalingGroups and DescribeTargetHealth.
@@ -39,7 +39,7 @@ const TIME: f64 = 1.05;
 fn fleet(boot: u64, seed: u64) -> FleetConfig {
     FleetConfig {
         instances: INSTANCES,
-        target_groups: vec![TargetGroupConfig {
+        target_groups: vec![SimulatedTargetGroup {
             name: "web".into(),
             register: Duration::from_secs(1),
             drain: Duration::from_secs(1),

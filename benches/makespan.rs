@@ -16,7 +16,7 @@ use rolling::model::event::{Event, Outcome};
 use rolling::model::spec::{
     BatchSize, Bound, Health, OnFailure, Pacing, Policy, RollingDeployment,
 };
-use rolling_simulator::{EPOCH, FleetConfig, Hangs, Simulator, TargetGroupConfig, VirtualClock};
+use rolling_simulator::{EPOCH, FleetConfig, Hangs, SimulatedTargetGroup, Simulator, VirtualClock};
 use tokio::sync::watch;
 
 /// (instances, window, seeds). A large fleet takes a minute per seed to simulate, and differs less
@@ -31,7 +31,7 @@ const LAG: Duration = Duration::from_secs(10);
 fn fleet(instances: u32, seed: u64) -> FleetConfig {
     FleetConfig {
         instances,
-        target_groups: vec![TargetGroupConfig {
+        target_groups: vec![SimulatedTargetGroup {
             name: "web".into(),
             register: REGISTER,
             drain: DRAIN,

@@ -49,5 +49,5 @@ pub use executor::UnderWay;
 pub use hook_driver::{HookDriver, HookInstance, HookMessage};
 pub use rollout::Rollout;
 
-pub use crate::rollout::control::Answer;
+pub use crate::rollout::control::CommandReply;
 pub use crate::rollout::planner::Preflight;

@@ -275,13 +275,13 @@ impl Providers {
 fn in_place(
     replacement: &ReplacementConfig,
     earlier: &[BTreeMap<String, Vec<String>>],
-) -> Option<rolling_aws::InPlace> {
+) -> Option<rolling_aws::InPlaceMethod> {
     if let Some(command) = &replacement.run_command {
         let parameters = command.parameters.iter().flatten();
         let parameters = parameters.map(|(name, values)| {
             (name.clone(), values.iter().map(|value| value.0.clone()).collect())
         });
-        return Some(rolling_aws::InPlace::RunCommand(rolling_aws::RunCommand {
+        return Some(rolling_aws::InPlaceMethod::RunCommand(rolling_aws::RunCommand {
             document: command.document.clone(),
             version: command.version.clone().unwrap_or_else(|| "$DEFAULT".into()),
             parameters: parameters.collect(),
@@ -290,7 +290,7 @@ fn in_place(
         }));
     }
     let image_id = replacement.replace_root_volume.as_ref()?.image_id.clone();
-    Some(rolling_aws::InPlace::ReplaceRootVolume { image_id })
+    Some(rolling_aws::InPlaceMethod::ReplaceRootVolume { image_id })
 }
 
 /// Returns `fleet` with its record in the place that `deployment` sets.

@@ -10,7 +10,7 @@ mod record_error;
 mod rollout_record;
 mod tags;
 
-pub use hooks::{Group, HookRecord};
+pub use hooks::{HookRecord, InstanceSet};
 pub use record_error::RecordError;
 pub(crate) use rollout_record::routing_fingerprint;
 pub use rollout_record::{Borrowed, BorrowedMax, Ending, Phase, ReachedCheckpoint, Record};

@@ -53,9 +53,9 @@ impl JsonSchema for PlannedState {
 /// The state of a deployment: what the configuration says, beside what the provider computed.
 /// After an import the configuration may lack everything but the target.
 #[derive(Debug)]
-pub(crate) struct State;
+pub(crate) struct DeploymentState;
 
-impl JsonSchema for State {
+impl JsonSchema for DeploymentState {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "State".into()
     }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::resource_state::COMPUTED;
-use super::schema::{State, VERSION};
+use super::schema::{DeploymentState, VERSION};
 use crate::document::{Diagnostic, normalised};
 
 /// Returns a state of an earlier version, or of another program that knows more, in the form that
@@ -22,7 +22,7 @@ pub fn upgrade(version: u64, state: &Value) -> Result<(Value, Vec<Diagnostic>), 
     let Some(given) = state.as_object() else {
         return Err(vec![Diagnostic::error("", "a state is an object")]);
     };
-    let known = crate::document::schema::<State>();
+    let known = crate::document::schema::<DeploymentState>();
     let known = known["properties"].as_object();
     let mut upgraded = Map::new();
     let mut warnings = Vec::new();
@@ -38,6 +38,6 @@ pub fn upgrade(version: u64, state: &Value) -> Result<(Value, Vec<Diagnostic>), 
         upgraded.entry(name).or_insert(Value::Null);
     }
     let upgraded = Value::Object(upgraded);
-    let found = crate::document::fits::<State>(&normalised(&upgraded));
+    let found = crate::document::fits::<DeploymentState>(&normalised(&upgraded));
     if found.is_empty() { Ok((upgraded, warnings)) } else { Err(found) }
 }

@@ -24,7 +24,7 @@ pub(crate) use self::hooks::{HookConfig, HookFailureName, HooksConfig};
 pub(crate) use self::simulated::{
     BehaviourName, SimulatedEventConfig, SimulatedFleetConfig, TerminationPolicyName,
 };
-pub use self::support::{UNSUPPORTED, Unsupported, Values, Way};
+pub use self::support::{RolloutMode, UNSUPPORTED, Unsupported, Values};
 pub(crate) use self::target::{AutoScalingGroupConfig, TargetGroupConfig};
 pub(crate) use self::target_kind::{TARGET_KINDS, TargetKind};
 pub(crate) use self::times::{DurationText, TimeText, seconds_or};

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::config::{
     CommandGateConfig, DurationText, EngineName, HealthConfig, HttpGateConfig, LifecycleHooksName,
-    OnFailureName, ProcessName, ProviderConfig, RollingDeploymentConfig, RunCommandConfig,
-    SetAsideName, TimeText, UNSUPPORTED, Unsupported, Way,
+    OnFailureName, ProcessName, ProviderConfig, RollingDeploymentConfig, RolloutMode,
+    RunCommandConfig, SetAsideName, TimeText, UNSUPPORTED, Unsupported,
 };
 use super::diagnostic::Diagnostic;
 use super::policy::{checkpoints, pacing, policy, zones};
@@ -225,7 +225,7 @@ fn processes(config: &RollingDeploymentConfig) -> BTreeSet<String> {
     let value = serde_json::json!(config);
     let has_none = |row: &Unsupported| {
         row.place == "/suspend_processes"
-            && matches!(row.by, Way::Target(_))
+            && matches!(row.by, RolloutMode::Target(_))
             && row.by.is_chosen(&value)
     };
     if UNSUPPORTED.iter().any(has_none) {

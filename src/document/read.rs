@@ -55,7 +55,7 @@ impl Document {
         if !twice.is_empty() {
             return Err(twice);
         }
-        let mut reader = Reader { found: Vec::new(), warnings: Vec::new() };
+        let mut reader = DocumentReader { found: Vec::new(), warnings: Vec::new() };
         let document = reader.document(&root);
         match document {
             Some(document) if reader.found.is_empty() => Ok(document),
@@ -74,12 +74,12 @@ fn no_json(text: &str, error: &serde_json::Error) -> Diagnostic {
     Diagnostic::error("", format!("this is not JSON: {error}")).with_remedy(remedy)
 }
 
-struct Reader {
+struct DocumentReader {
     found: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
 }
 
-impl Reader {
+impl DocumentReader {
     fn document(&mut self, root: &Value) -> Option<Document> {
         let Some(root) = root.as_object() else {
             self.found.push(Diagnostic::error("", "must be an object"));

@@ -13,7 +13,7 @@ use super::session::Session;
 use super::start_error::StartError::{self, FleetUnseen};
 use crate::model::event::Event;
 use crate::model::wait::{Wait, WaitKind};
-use crate::record::lease::{Claim, Lease, WATCH, Watch, is_fresh};
+use crate::record::lease::{Claim, Lease, LeaseWatch, WATCH, is_fresh};
 use crate::rollout::ownership::Moment;
 
 /// The interval of looks at a watched lease.
@@ -40,7 +40,7 @@ enum Watched {
 }
 
 /// The result of writing the lease.
-enum Written {
+enum LeaseWriteOutcome {
     /// It is written, by a call that began at this moment.
     Ours(Moment),
     /// This owner has written another lease meanwhile.
@@ -67,8 +67,8 @@ impl LeaseKeeper {
         let at = Some(self.clock.wall());
         let mine = Lease { owner: self.owner.clone(), counter, at, waits: None };
         let renewed = match self.write(&mine, found.as_ref(), observer, look, session).await? {
-            Written::Ours(renewed) => renewed,
-            Written::Held(owner) => return Ok(Acquired::Held(owner)),
+            LeaseWriteOutcome::Ours(renewed) => renewed,
+            LeaseWriteOutcome::Held(owner) => return Ok(Acquired::Held(owner)),
         };
         let written = self.clock.now();
         // A lease counts once it has been in place for a while and reads show it. A guarded one
@@ -87,7 +87,7 @@ impl LeaseKeeper {
         look: &mut Observation,
         session: &mut Session<'_>,
     ) -> Result<Watched, StartError> {
-        let (mut watched, mut looked_again) = (Watch::default(), false);
+        let (mut watched, mut looked_again) = (LeaseWatch::default(), false);
         if !is_fresh(look.at, self.clock.now()) {
             *look = observer.look(Some(self), &look.record, session).await.map_err(FleetUnseen)?;
         }
@@ -122,12 +122,14 @@ impl LeaseKeeper {
         observer: &mut Observer,
         look: &mut Observation,
         session: &mut Session<'_>,
-    ) -> Result<Written, StartError> {
+    ) -> Result<LeaseWriteOutcome, StartError> {
         let mut retry = Retry::new(self.jitter);
         let action = Action::WriteRecord { tags: lease.tags() };
         loop {
             let began = moment(&*self.clock);
-            let Err(error) = self.fleet.act(&action).await else { return Ok(Written::Ours(began)) };
+            let Err(error) = self.fleet.act(&action).await else {
+                return Ok(LeaseWriteOutcome::Ours(began));
+            };
             let now = self.clock.now();
             let is_worth_it = error.is_retryable() && !session.is_stopping();
             let Some(pause) = retry.failed(now, RETRY_BUDGET).filter(|_| is_worth_it) else {
@@ -139,7 +141,7 @@ impl LeaseKeeper {
             let found = Lease::from_tags(&look.record);
             let other = found.filter(|found| found.owner != lease.owner);
             if let Some(other) = other.filter(|other| Some(other) != over) {
-                return Ok(Written::Held(other.owner));
+                return Ok(LeaseWriteOutcome::Held(other.owner));
             }
         }
     }

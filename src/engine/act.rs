@@ -6,12 +6,12 @@ use super::clock::moment;
 use super::message::with_remedy;
 use super::rolling::RollingExecutor;
 use super::session::Session;
-use super::tick::Next;
+use super::tick::TickDecision;
 use crate::model::event::{Cause, Event};
 use crate::rollout::planner::{self, Step};
 
 /// The result of an action.
-pub(super) enum Acted {
+pub(super) enum ActionOutcome {
     Done,
     /// Done, and the cloud's answer shows that somebody else had set another size: the other
     /// planned actions were planned for the size before.
@@ -24,7 +24,7 @@ impl RollingExecutor {
         &mut self,
         step: Step,
         session: &mut Session<'_>,
-    ) -> Result<Acted, ProviderError> {
+    ) -> Result<ActionOutcome, ProviderError> {
         let Step { action, record } = step;
         tracing::info!(%action, "acting");
         let began = moment(&*self.clock);
@@ -46,14 +46,14 @@ impl RollingExecutor {
             Err(error) if matches!(action, Action::Launch { .. }) => {
                 tracing::warn!(%action, %error, "not launched");
                 self.not_launched(&action, &error, session);
-                return Ok(Acted::Refused);
+                return Ok(ActionOutcome::Refused);
             }
             // Somebody may have set other sizes a moment ago: a later look shows them.
             Err(error) if action.sizes() => return Err(error),
             Err(error) => {
                 tracing::warn!(%action, %error, "refused");
                 self.refused(action, &error, session);
-                return Ok(Acted::Refused);
+                return Ok(ActionOutcome::Refused);
             }
         };
         let now = self.clock.now();
@@ -64,7 +64,7 @@ impl RollingExecutor {
             self.context.state.recorded(record);
         }
         session.send(now, Event::Acted { action });
-        Ok(if resized { Acted::Resized } else { Acted::Done })
+        Ok(if resized { ActionOutcome::Resized } else { ActionOutcome::Done })
     }
 
     /// Notes a failed launch. It may be the fault of the revision: the planner decides what
@@ -98,7 +98,7 @@ impl RollingExecutor {
     ) {
         let (message, now) = (with_remedy(error), self.clock.now());
         if let Some(verdict) = planner::refused(&self.input(now), &action, &message) {
-            return self.turn(Next::from(verdict), session);
+            return self.turn(TickDecision::from(verdict), session);
         }
         let event = Event::Refused { action: action.clone(), error: message.clone() };
         session.send(now, event);

@@ -1,5 +1,5 @@
 //! The caller's side of a command: leaves it on the target for the engine at work, waits until that
-//! has acknowledged it, and withdraws it. [`Waiting`] decides.
+//! has acknowledged it, and withdraws it. [`PendingCommand`] decides.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,9 @@ use super::session::Session;
 use crate::record::command::{Command, Control};
 use crate::record::lease::is_fresh;
 use crate::record::{CONTROL, Record};
-use crate::rollout::control::{self, ACKNOWLEDGED_WITHIN, Answer, Next, Waiting, command_id};
+use crate::rollout::control::{
+    self, ACKNOWLEDGED_WITHIN, CommandReply, CommandStep, PendingCommand, command_id,
+};
 
 /// The interval of looks for the acknowledgement of a command.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -36,7 +38,7 @@ pub(super) struct CommandSender {
     fleet: Arc<dyn Fleet>,
     clock: Arc<dyn Clock>,
     caller: Caller,
-    waiting: Waiting,
+    waiting: PendingCommand,
     /// The writes of the command that fail.
     writes: Retry,
 }
@@ -52,7 +54,7 @@ impl CommandSender {
     ) -> Self {
         let owner = caller.owner.clone();
         let id = command_id(&caller.rollout_id, &owner, command, clock.wall());
-        let mut waiting = Waiting::new(command, id, owner, look);
+        let mut waiting = PendingCommand::new(command, id, owner, look);
         waiting.supersede_with(caller.supersedes_with.clone());
         let writes = Retry::every(LOOK_EVERY);
         Self { fleet, clock, caller: caller.clone(), waiting, writes }
@@ -102,25 +104,25 @@ impl CommandSender {
             let acknowledged =
                 |by, answer| ControlOutcome::Acknowledged(by, answer, record.clone().map(Box::new));
             let pause = match next {
-                Next::CarryOut => return Ok(WaitResult::NobodyAtWork),
-                Next::RemoveLease => return Ok(WaitResult::TryAgain),
-                Next::Acknowledged(answer) => {
+                CommandStep::CarryOut => return Ok(WaitResult::NobodyAtWork),
+                CommandStep::RemoveLease => return Ok(WaitResult::TryAgain),
+                CommandStep::Acknowledged(answer) => {
                     return Ok(WaitResult::Answered(acknowledged(by, answer)));
                 }
-                Next::NoOp(answer) => {
+                CommandStep::NoOp(answer) => {
                     self.withdraw(look).await;
                     return Ok(WaitResult::Answered(ControlOutcome::NoOp(answer)));
                 }
-                Next::Over => {
+                CommandStep::Over => {
                     self.withdraw(look).await;
                     let answer = self.ended_meanwhile(&to, look);
                     return Ok(WaitResult::Answered(acknowledged(by, answer)));
                 }
-                Next::TimedOut(owner) => {
+                CommandStep::TimedOut(owner) => {
                     return Ok(WaitResult::Answered(ControlOutcome::TimedOut(owner)));
                 }
-                Next::Send => self.send().await?,
-                Next::Look => LOOK_EVERY,
+                CommandStep::Send => self.send().await?,
+                CommandStep::Look => LOOK_EVERY,
             };
             session.pause(&*self.clock, pause).await;
             self.look(observer, look).await?;
@@ -171,7 +173,7 @@ impl CommandSender {
     }
 
     /// Returns the answer where the rollout to `to` ended before the command was acknowledged.
-    fn ended_meanwhile(&self, to: &Goal, look: &Observation) -> Answer {
+    fn ended_meanwhile(&self, to: &Goal, look: &Observation) -> CommandReply {
         let mut live = look.instances.values().filter(|i| i.lifecycle.is_live());
         let arrived = live.all(|instance| to.is_met_by(instance));
         let waiting = &self.waiting;

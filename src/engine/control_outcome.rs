@@ -3,16 +3,16 @@
 use crate::model::event::Report;
 use crate::record::Record;
 use crate::record::command::Command;
-use crate::rollout::control::{self, Answer};
+use crate::rollout::control::{self, CommandReply};
 
 /// The result of a command.
 #[derive(Debug)]
 pub enum ControlOutcome {
     /// The command could not change anything.
-    NoOp(Answer),
+    NoOp(CommandReply),
     /// The engine at work has obeyed, or has ended: its owner, the answer for the caller, and the
     /// record at that time.
-    Acknowledged(String, Answer, Option<Box<Record>>),
+    Acknowledged(String, CommandReply, Option<Box<Record>>),
     /// No engine was at work, so this process carried the command out.
     RanHere(Box<Report>),
     /// An engine is at work and did not react.
@@ -24,8 +24,8 @@ pub enum ControlOutcome {
 impl ControlOutcome {
     /// Returns the answer to `command`, and whether that is what the caller asked for. `None` when
     /// this process carried the command out: the report has the answer.
-    pub fn answer(&self, command: Command) -> Option<Answer> {
-        let answer = |message| Some(Answer { message, as_asked: false });
+    pub fn answer(&self, command: Command) -> Option<CommandReply> {
+        let answer = |message| Some(CommandReply { message, as_asked: false });
         match self {
             ControlOutcome::NoOp(answer) | ControlOutcome::Acknowledged(_, answer, _) => {
                 Some(answer.clone())

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use rolling_provider::{Action, ProviderError, Timestamp};
 
-use super::act::Acted;
+use super::act::ActionOutcome;
 use super::caller::{SOON, STOP_WITHIN, Stop};
 use super::lease::LeaseCheck;
 use super::rolling::RollingExecutor;
 use super::schedule::Schedule;
 use super::session::Session;
-use super::shown::Shown;
-use super::tick::{Done, Go, Next, Obstacles, Then, Tick};
+use super::shown::LastReported;
+use super::tick::{ActionsResult, Go, Obstacles, Then, Tick, TickDecision};
 use crate::model::event::{Event, Outcome};
 use crate::record::Ending;
 use crate::rollout::begun;
@@ -29,7 +29,8 @@ enum Look {
 
 impl RollingExecutor {
     pub(super) async fn drive(&mut self, session: &mut Session<'_>) -> Outcome {
-        let (mut tick, mut shown) = (Tick::new(self.context.caller.jitter), Shown::default());
+        let (mut tick, mut shown) =
+            (Tick::new(self.context.caller.jitter), LastReported::default());
         loop {
             match self.tick(&mut tick, &mut shown, session).await {
                 ControlFlow::Break(outcome) => return outcome,
@@ -47,7 +48,7 @@ impl RollingExecutor {
     async fn tick(
         &mut self,
         tick: &mut Tick,
-        shown: &mut Shown,
+        shown: &mut LastReported,
         session: &mut Session<'_>,
     ) -> ControlFlow<Outcome, Look> {
         if let Some(outcome) = self.heed_stop(session) {
@@ -73,15 +74,17 @@ impl RollingExecutor {
             session.send(begun_at, event);
         }
         let verdict = std::mem::replace(&mut plan.verdict, Verdict::Continue);
-        match Next::from(verdict) {
-            Next::Act => {}
-            Next::Converged if self.is_overtaken() => return ControlFlow::Break(Outcome::Locked),
-            Next::Converged => {
+        match TickDecision::from(verdict) {
+            TickDecision::Act => {}
+            TickDecision::Converged if self.is_overtaken() => {
+                return ControlFlow::Break(Outcome::Locked);
+            }
+            TickDecision::Converged => {
                 let is_back = self.context.state.direction.rolls_back.is_some();
                 let outcome = if is_back { Outcome::RolledBack } else { Outcome::Succeeded };
                 return ControlFlow::Break(outcome);
             }
-            Next::Halted => return ControlFlow::Break(self.ending(Ending::Failed)),
+            TickDecision::Halted => return ControlFlow::Break(self.ending(Ending::Failed)),
             other => {
                 self.turn(other, session);
                 return ControlFlow::Continue(Look::No);
@@ -104,17 +107,17 @@ impl RollingExecutor {
         mut plan: Plan,
         planned: Timestamp,
         tick: &mut Tick,
-        shown: &mut Shown,
+        shown: &mut LastReported,
         session: &mut Session<'_>,
     ) -> ControlFlow<Outcome, Look> {
         let (done, error) = self.act_all(&mut plan, tick, planned, session).await;
         let stopping =
             self.context.state.direction.halt.as_ref().is_some_and(|halt| halt.until.is_some());
         match (tick.then(&done, stopping, self.clock.now()), done, error) {
-            (Then::GiveUp, Done::Failed(action, _), Some(error)) => {
+            (Then::GiveUp, ActionsResult::Failed(action, _), Some(error)) => {
                 self.refused(action, &error, session);
             }
-            (Then::Retry(pause), Done::Failed(..), Some(error)) => {
+            (Then::Retry(pause), ActionsResult::Failed(..), Some(error)) => {
                 let error = error.to_string();
                 session.send(self.clock.now(), Event::Retrying { error });
                 self.pause(pause, session).await;
@@ -148,14 +151,14 @@ impl RollingExecutor {
         None
     }
 
-    pub(super) fn turn(&mut self, next: Next, session: &mut Session<'_>) {
+    pub(super) fn turn(&mut self, next: TickDecision, session: &mut Session<'_>) {
         match next {
-            Next::Halt(halt) => self.halt(halt, session),
-            Next::RollBack { reason, cause, asked } => {
+            TickDecision::Halt(halt) => self.halt(halt, session),
+            TickDecision::RollBack { reason, cause, asked } => {
                 self.start_rollback(reason, cause, asked, session);
             }
-            Next::Resume => self.resume(),
-            Next::Act | Next::Converged | Next::Halted => {}
+            TickDecision::Resume => self.resume(),
+            TickDecision::Act | TickDecision::Converged | TickDecision::Halted => {}
         }
     }
 
@@ -167,12 +170,12 @@ impl RollingExecutor {
         tick: &mut Tick,
         planned: Timestamp,
         session: &mut Session<'_>,
-    ) -> (Done, Option<ProviderError>) {
+    ) -> (ActionsResult, Option<ProviderError>) {
         tick.planned(plan.actions.iter().map(|step| step.action.clone()).collect());
         let actions = || plan.actions.iter().map(|step| &step.action);
         let is_planned = |failing: &Action| actions().any(|it| it == failing);
         self.context.state.forget_calls(&self.context.look, is_planned);
-        let (mut done, mut failed) = (Done::Nothing, None::<(Action, ProviderError)>);
+        let (mut done, mut failed) = (ActionsResult::Nothing, None::<(Action, ProviderError)>);
         for (index, step) in std::mem::take(&mut plan.actions).into_iter().enumerate() {
             let obstacles = Obstacles {
                 stopped: session.urgency() == Stop::Now || !self.lease.is_believed(),
@@ -183,7 +186,7 @@ impl RollingExecutor {
             match tick.may_act(index, obstacles) {
                 Go::Yes => {}
                 Go::No => break,
-                Go::Again => return (Done::Changed, None),
+                Go::Again => return (ActionsResult::Changed, None),
             }
             if failed.is_some() && !planner::may_act_beside(&self.input(self.clock.now()), &step) {
                 continue;
@@ -191,9 +194,9 @@ impl RollingExecutor {
             let action = step.action.clone();
             match self.act(step, session).await {
                 Ok(acted) => {
-                    done = Done::Changed;
+                    done = ActionsResult::Changed;
                     tick.accepted(&action);
-                    if matches!(acted, Acted::Refused | Acted::Resized) {
+                    if matches!(acted, ActionOutcome::Refused | ActionOutcome::Resized) {
                         break;
                     }
                 }
@@ -204,7 +207,7 @@ impl RollingExecutor {
             }
         }
         match failed {
-            Some((action, error)) => (Done::Failed(action, error.kind), Some(error)),
+            Some((action, error)) => (ActionsResult::Failed(action, error.kind), Some(error)),
             None => (done, None),
         }
     }
@@ -214,7 +217,7 @@ impl RollingExecutor {
     async fn plan_again(
         &mut self,
         tick: &mut Tick,
-        shown: &mut Shown,
+        shown: &mut LastReported,
         session: &mut Session<'_>,
     ) -> ControlFlow<Outcome, Look> {
         let now = self.clock.now();

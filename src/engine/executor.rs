@@ -10,7 +10,7 @@ use crate::model::event::{Event, Outcome, Report};
 use crate::model::preview::Preview;
 use crate::model::wait::Wait;
 use crate::record::command::Command;
-use crate::rollout::control::Answer;
+use crate::rollout::control::CommandReply;
 use crate::rollout::instance_refresh::Idle;
 use crate::rollout::planner::Preflight;
 
@@ -73,7 +73,7 @@ pub(super) trait RolloutExecutor: Send + Sync {
         Ok(())
     }
 
-    fn idle(&self, command: Command) -> Option<Answer>;
+    fn idle(&self, command: Command) -> Option<CommandReply>;
 
     async fn command(
         &mut self,

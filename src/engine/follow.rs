@@ -11,12 +11,12 @@ use super::message::with_remedy;
 use super::retry::Retry;
 use super::schedule::Schedule;
 use super::session::Session;
-use super::shown::Shown;
+use super::shown::LastReported;
 use super::start_error::StartError;
 use crate::model::event::{Event, InstanceRefreshStep, Outcome};
 use crate::record::command::Command;
 use crate::rollout::instance_refresh::{
-    self, Following, Next, Step, foreign, is_obeyed, unsettled,
+    self, FollowOutcome, Following, RefreshDecision, foreign, is_obeyed, unsettled,
 };
 
 impl InstanceRefreshExecutor {
@@ -27,28 +27,30 @@ impl InstanceRefreshExecutor {
             return self.context.fail(StartError::GroupUnseen(error).to_string());
         }
         let command = self.command;
-        if let (Some(command), Next::Nothing | Next::Start) = (command, self.found().next()) {
+        if let (Some(command), RefreshDecision::Nothing | RefreshDecision::Start) =
+            (command, self.found().next())
+        {
             let name = command.name();
             return self
                 .context
                 .fail(format!("the instance refresh was over before it could {name}"));
         }
         let id = match self.found().next() {
-            Next::Nothing => {
+            RefreshDecision::Nothing => {
                 let to = self.context.wanted.clone();
                 let message = |left| format!("no instance has to be replaced for {to}, but {left}");
-                return self.conclude_served(message, Shown::default(), session).await;
+                return self.conclude_served(message, LastReported::default(), session).await;
             }
-            Next::Foreign(found) => {
+            RefreshDecision::Foreign(found) => {
                 let reason = foreign(found);
                 return self.leave_alone(reason);
             }
-            Next::Join(found) => {
+            RefreshDecision::Join(found) => {
                 let id = found.id.clone();
                 self.report_step(&id, InstanceRefreshStep::Joined, session);
                 id
             }
-            Next::Start => match self.start(session).await {
+            RefreshDecision::Start => match self.start(session).await {
                 Ok(id) => id,
                 Err(outcome) => return outcome,
             },
@@ -147,7 +149,7 @@ impl InstanceRefreshExecutor {
             }
         }
         match self.found().next() {
-            Next::Join(found) => {
+            RefreshDecision::Join(found) => {
                 let id = found.id.clone();
                 let step = match error.effect {
                     Effect::Unknown => InstanceRefreshStep::Started,
@@ -156,11 +158,11 @@ impl InstanceRefreshExecutor {
                 self.report_step(&id, step, session);
                 Ok(Some(id))
             }
-            Next::Foreign(found) => {
+            RefreshDecision::Foreign(found) => {
                 let reason = foreign(found);
                 Err(self.leave_alone(reason))
             }
-            Next::Nothing | Next::Start => Ok(None),
+            RefreshDecision::Nothing | RefreshDecision::Start => Ok(None),
         }
     }
 
@@ -204,7 +206,7 @@ impl InstanceRefreshExecutor {
         let (spec, target) = (&self.context.spec, &self.context.target);
         let mut polls = Schedule::polling(spec.poll_interval, self.context.caller.jitter);
         let mut following = Following::new(clock.now(), spec, target);
-        let mut shown = Shown::default();
+        let mut shown = LastReported::default();
         loop {
             if session.heed() != Stop::No {
                 let reason = format!("instance refresh {id} continues without this program");
@@ -238,12 +240,12 @@ impl InstanceRefreshExecutor {
                 self.report_rollback(&found, following.unhealthy(), session).await;
             }
             match following.next(&found, now) {
-                Step::Over(outcome) => {
+                FollowOutcome::Over(outcome) => {
                     let why = following.unhealthy();
                     return self.conclude(outcome, &found, why, shown, session).await;
                 }
-                Step::Stuck(reason) => return self.context.fail(reason),
-                Step::Wait(wait) => shown.wait_for(vec![wait], now, session),
+                FollowOutcome::Stuck(reason) => return self.context.fail(reason),
+                FollowOutcome::Wait(wait) => shown.wait_for(vec![wait], now, session),
             }
             session.pause(&*clock, polls.pause()).await;
         }
@@ -279,7 +281,7 @@ impl InstanceRefreshExecutor {
         outcome: Outcome,
         found: &InstanceRefresh,
         unhealthy: Option<&str>,
-        shown: Shown,
+        shown: LastReported,
         session: &mut Session<'_>,
     ) -> Outcome {
         if outcome == Outcome::Succeeded {
@@ -303,7 +305,7 @@ impl InstanceRefreshExecutor {
     async fn conclude_served(
         &mut self,
         message: impl Fn(String) -> String,
-        shown: Shown,
+        shown: LastReported,
         session: &mut Session<'_>,
     ) -> Outcome {
         match self.settle(true, shown, session).await {
@@ -318,7 +320,7 @@ impl InstanceRefreshExecutor {
     async fn settle(
         &mut self,
         rolled: bool,
-        mut shown: Shown,
+        mut shown: LastReported,
         session: &mut Session<'_>,
     ) -> Option<String> {
         let clock = Arc::clone(&self.context.clock);

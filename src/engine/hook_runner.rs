@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::address::post;
 use super::background::Background;
 use super::hook_driver::{HookDriver, HookInstance, HookMessage};
-use super::program::{Program, execute};
+use super::program::{UserProgram, execute};
 use super::retry::Retry;
 use crate::model::spec::{Hook, HookCall};
 use crate::rollout::gate_failure::{AddressFailure, GateFailure};
@@ -168,7 +168,7 @@ impl Tries {
         match &self.hook.call {
             HookCall::Command { run, environment } => {
                 let (variables, input) = (message.variables(), json.into_bytes());
-                let program = Program { run, environment, variables, input };
+                let program = UserProgram { run, environment, variables, input };
                 execute(&program, timeout, &self.clock).await
             }
             HookCall::Http { url } => {

@@ -18,8 +18,8 @@ use crate::model::preview::Preview;
 use crate::model::wait::Wait;
 use crate::record::Record;
 use crate::record::command::Command;
-use crate::rollout::control::Answer;
-use crate::rollout::instance_refresh::{self, Found, Idle, Next};
+use crate::rollout::control::CommandReply;
+use crate::rollout::instance_refresh::{self, Idle, RefreshContext, RefreshDecision};
 use crate::rollout::planner::{self, Preflight};
 use crate::rollout::state::RolloutState;
 
@@ -72,10 +72,10 @@ impl InstanceRefreshExecutor {
     }
 
     /// The group and its latest refresh.
-    pub(super) fn found(&self) -> Found<'_> {
+    pub(super) fn found(&self) -> RefreshContext<'_> {
         let RolloutContext { spec, target, look, state, .. } = &self.context;
         let known_completed = state.known_completed.as_ref();
-        Found { latest: self.latest.as_ref(), spec, target, look, known_completed }
+        RefreshContext { latest: self.latest.as_ref(), spec, target, look, known_completed }
     }
 }
 
@@ -99,9 +99,9 @@ impl RolloutExecutor for InstanceRefreshExecutor {
     async fn may_begin(&self) -> Result<(), ProviderError> {
         let RolloutContext { spec, target, look, .. } = &self.context;
         match self.found().next() {
-            Next::Nothing | Next::Foreign(_) => Ok(()),
-            Next::Join(_) => self.context.may_roll(false).await,
-            Next::Start => {
+            RefreshDecision::Nothing | RefreshDecision::Foreign(_) => Ok(()),
+            RefreshDecision::Join(_) => self.context.may_roll(false).await,
+            RefreshDecision::Start => {
                 instance_refresh::refuse(spec, target, look, self.context.size())?;
                 self.context.may_roll(true).await
             }
@@ -158,7 +158,7 @@ impl RolloutExecutor for InstanceRefreshExecutor {
         self.found().allow(command)
     }
 
-    fn idle(&self, command: Command) -> Option<Answer> {
+    fn idle(&self, command: Command) -> Option<CommandReply> {
         self.found().idle(command)
     }
 

@@ -11,7 +11,7 @@ use crate::model::event::{Event, Outcome};
 use crate::record::command::Control;
 use crate::record::{CONTROL, Ending, LEASE};
 use crate::rollout::conditions::refuse_changed_routing;
-use crate::rollout::control::Effect;
+use crate::rollout::control::CommandEffect;
 use crate::rollout::ownership::Standing;
 use crate::rollout::planner::View;
 use crate::rollout::renewal::{RefusedRenewal, refused_renewal};
@@ -172,7 +172,8 @@ impl RollingExecutor {
         if outcome == Outcome::Locked || urgency == Stop::Now {
             return;
         }
-        let waits = |control: &Control| self.context.state.effect(control.command) == Effect::Later;
+        let waits =
+            |control: &Control| self.context.state.effect(control.command) == CommandEffect::Later;
         match self.context.state.control.as_ref().is_some_and(waits) {
             // A command that takes effect later is left for the engine that continues.
             true => self.lease.delete_tags([LEASE]).await,

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::caller::Stop;
 use super::executor::RolloutExecutor;
-use crate::record::lease::{Claim, Watch};
+use crate::record::lease::{Claim, LeaseWatch};
 
 /// The interval of looks for the end of the engine that was at work.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -29,7 +29,7 @@ pub(super) async fn wait_for_end(
     executor: &mut dyn RolloutExecutor,
     stop: &watch::Receiver<Stop>,
 ) -> Result<bool, ProviderError> {
-    let mut watch = Watch::default();
+    let mut watch = LeaseWatch::default();
     while is_at_work(executor) {
         let context = executor.context();
         let (owner, is_gone) = (&context.caller.owner, context.caller.is_gone);
@@ -37,7 +37,7 @@ pub(super) async fn wait_for_end(
         match watch.judge(lease.as_ref(), owner, is_gone, now) {
             Claim::Take(_) => return Ok(true),
             // It lives. It may end before it has released the lease.
-            Claim::Held(_) => watch = Watch::default(),
+            Claim::Held(_) => watch = LeaseWatch::default(),
             Claim::Watch(_) => {}
         }
         let mut asked = stop.clone();

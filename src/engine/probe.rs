@@ -8,7 +8,7 @@ use std::time::Duration;
 use rolling_provider::Clock;
 
 use super::address::get;
-use super::program::{Program, execute};
+use super::program::{UserProgram, execute};
 use super::retry::Retry;
 use crate::model::spec::{Probe, Secret};
 use crate::rollout::gate_failure::{AddressFailure, GateFailure};
@@ -93,7 +93,7 @@ async fn run_until(
         ("ROLLING_REVISION", context.revision.clone()),
         ("ROLLING_BATCH", context.batch.to_string()),
     ];
-    let program = Program { run, environment, variables, input: Vec::new() };
+    let program = UserProgram { run, environment, variables, input: Vec::new() };
     let mut retry = Retry::new(0.0).since(clock.now());
     let limit = clock.now() + timeout;
     let mut last = None;

@@ -23,7 +23,7 @@ const LONGEST_OUTPUT: usize = 4 * OUTPUT_CHARS;
 const LAST_OUTPUT_WITHIN: Duration = Duration::from_millis(500);
 
 /// A program of the user's, and what it finds.
-pub(super) struct Program<'a> {
+pub(super) struct UserProgram<'a> {
     /// The program and its arguments.
     pub(super) run: &'a [String],
     /// The variables of its environment that the user sets.
@@ -39,11 +39,11 @@ pub(super) struct Program<'a> {
 /// # Errors
 /// Why it has not exited with 0 within `timeout`.
 pub(super) async fn execute(
-    program: &Program<'_>,
+    program: &UserProgram<'_>,
     timeout: Duration,
     clock: &Arc<dyn Clock>,
 ) -> Result<String, GateFailure> {
-    let Program { run, environment, variables, input } = program;
+    let UserProgram { run, environment, variables, input } = program;
     let (program, arguments) = run.split_first().ok_or(GateFailure::NoProgram)?;
     let mut child = Command::new(program)
         .args(arguments)
@@ -59,7 +59,7 @@ pub(super) async fn execute(
             program: program.clone(),
             why: error.to_string(),
         })?;
-    let _group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
+    let _group = ProcessGroup(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
     let secrets = Secrets::of(environment);
     let (mut out, mut err) = (Tail::default(), Tail::default());
     let ended = {
@@ -138,9 +138,9 @@ async fn keep_end(from: Option<impl AsyncRead + Unpin>, longest: usize, tail: &m
 }
 
 /// A process group that is killed when the engine no longer waits for it.
-struct Group(Option<Pid>);
+struct ProcessGroup(Option<Pid>);
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if let Some(group) = self.0 {
             // It may be gone already.

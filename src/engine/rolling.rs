@@ -22,9 +22,9 @@ use crate::model::wait::Wait;
 use crate::record::command::{Command, Control};
 use crate::record::{Phase, RecordError};
 use crate::rollout::conditions;
-use crate::rollout::control::{Answer, no_op};
+use crate::rollout::control::{CommandReply, no_op};
 use crate::rollout::planner::{self, Condemned, Input, Plan, Preflight, View};
-use crate::rollout::recovery::Known;
+use crate::rollout::recovery::RestoreInput;
 use crate::rollout::state::Halt;
 
 /// See the module.
@@ -95,7 +95,7 @@ impl RollingExecutor {
     pub(super) fn restore_from_record(&mut self, look: Observation) -> Result<(), RecordError> {
         let context = &mut self.context;
         let wanted = context.goal();
-        let known = Known {
+        let known = RestoreInput {
             asked: &self.asked,
             target: &context.target,
             wanted: &wanted,
@@ -296,7 +296,7 @@ impl RolloutExecutor for RollingExecutor {
         Some((record.status(), record.reason.clone()))
     }
 
-    fn idle(&self, command: Command) -> Option<Answer> {
+    fn idle(&self, command: Command) -> Option<CommandReply> {
         no_op(command, self.context.record(), self.context.lease().is_some())
     }
 

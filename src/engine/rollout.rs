@@ -25,7 +25,7 @@ use crate::model::wait::Wait;
 use crate::record::Record;
 use crate::record::command::Command;
 use crate::record::lease::Lease;
-use crate::rollout::control::Answer;
+use crate::rollout::control::CommandReply;
 use crate::rollout::instance_refresh::Idle;
 use crate::rollout::planner::Preflight;
 use crate::rollout::way_back::WayBack;
@@ -174,7 +174,7 @@ impl Rollout {
     }
 
     /// Returns why `command` could change nothing on the target, if so.
-    pub fn idle(&self, command: Command) -> Option<Answer> {
+    pub fn idle(&self, command: Command) -> Option<CommandReply> {
         self.executor.idle(command)
     }
 

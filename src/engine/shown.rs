@@ -9,7 +9,7 @@ use crate::rollout::planner::{Input, Plan, View};
 
 /// What was reported last.
 #[derive(Default)]
-pub(super) struct Shown {
+pub(super) struct LastReported {
     counts: Option<(usize, usize, u32)>,
     waits: Vec<Wait>,
     /// How often the template had been set back at the last warning about that.
@@ -18,7 +18,7 @@ pub(super) struct Shown {
     resized: u32,
 }
 
-impl Shown {
+impl LastReported {
     pub(super) fn counts(&mut self, input: &Input<'_>, session: &mut Session<'_>) {
         let view = View::new(input);
         let counts = (view.updated(), view.serving(), view.window.size);

@@ -17,7 +17,7 @@ const TICKS_IN_A_ROW: u32 = 10;
 
 /// What a verdict leads to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum TickDecision {
     /// Carry out the plan's actions, and wait for what it waits for.
     Act,
     /// End: every instance runs the revision, and nothing is borrowed.
@@ -32,15 +32,17 @@ pub(super) enum Next {
     Resume,
 }
 
-impl From<Verdict> for Next {
-    fn from(verdict: Verdict) -> Next {
+impl From<Verdict> for TickDecision {
+    fn from(verdict: Verdict) -> TickDecision {
         match verdict {
-            Verdict::Continue => Next::Act,
-            Verdict::Converged => Next::Converged,
-            Verdict::Halted => Next::Halted,
-            Verdict::Halt(halt) => Next::Halt(halt),
-            Verdict::RollBack { reason, cause, asked } => Next::RollBack { reason, cause, asked },
-            Verdict::Resume => Next::Resume,
+            Verdict::Continue => TickDecision::Act,
+            Verdict::Converged => TickDecision::Converged,
+            Verdict::Halted => TickDecision::Halted,
+            Verdict::Halt(halt) => TickDecision::Halt(halt),
+            Verdict::RollBack { reason, cause, asked } => {
+                TickDecision::RollBack { reason, cause, asked }
+            }
+            Verdict::Resume => TickDecision::Resume,
         }
     }
 }
@@ -71,7 +73,7 @@ pub(super) enum Go {
 
 /// The result of a plan's actions.
 #[derive(Debug)]
-pub(super) enum Done {
+pub(super) enum ActionsResult {
     /// None was carried out.
     Nothing,
     /// Some were, or the rest has to be planned again.
@@ -159,18 +161,18 @@ impl Tick {
     }
 
     /// What follows, where `stopping` says whether a stop bounds the time.
-    pub(super) fn then(&mut self, done: &Done, stopping: bool, now: Timestamp) -> Then {
+    pub(super) fn then(&mut self, done: &ActionsResult, stopping: bool, now: Timestamp) -> Then {
         match done {
-            Done::Failed(action, kind) => self.failed(action, *kind, stopping, now),
-            Done::Changed if self.repeats || self.in_a_row >= TICKS_IN_A_ROW => {
+            ActionsResult::Failed(action, kind) => self.failed(action, *kind, stopping, now),
+            ActionsResult::Changed if self.repeats || self.in_a_row >= TICKS_IN_A_ROW => {
                 Then::Pause(self.pauses.pause())
             }
-            Done::Changed => {
+            ActionsResult::Changed => {
                 self.in_a_row += 1;
                 self.pauses.start_over();
                 Then::Plan
             }
-            Done::Nothing => {
+            ActionsResult::Nothing => {
                 self.in_a_row = 0;
                 Then::Wait
             }
@@ -220,26 +222,26 @@ mod tests {
     fn the_same_plan_again_pauses_and_so_do_too_many_in_a_row() {
         let mut tick = Tick::new(0.0);
         tick.planned(vec![action("a")]);
-        assert_eq!(tick.then(&Done::Changed, false, at(0)), Then::Plan);
+        assert_eq!(tick.then(&ActionsResult::Changed, false, at(0)), Then::Plan);
         tick.planned(vec![action("a")]);
-        assert_eq!(tick.then(&Done::Changed, false, at(0)), Then::Pause(FIRST));
+        assert_eq!(tick.then(&ActionsResult::Changed, false, at(0)), Then::Pause(FIRST));
         let mut tick = Tick::new(0.0);
         for turn in 0..TICKS_IN_A_ROW {
             tick.planned(vec![action(&turn.to_string())]);
-            assert_eq!(tick.then(&Done::Changed, false, at(0)), Then::Plan);
+            assert_eq!(tick.then(&ActionsResult::Changed, false, at(0)), Then::Plan);
         }
         tick.planned(vec![action("another")]);
-        assert_eq!(tick.then(&Done::Changed, false, at(0)), Then::Pause(FIRST));
-        assert_eq!(tick.then(&Done::Nothing, false, at(0)), Then::Wait);
+        assert_eq!(tick.then(&ActionsResult::Changed, false, at(0)), Then::Pause(FIRST));
+        assert_eq!(tick.then(&ActionsResult::Nothing, false, at(0)), Then::Wait);
         tick.planned(vec![action("yet another")]);
-        assert_eq!(tick.then(&Done::Changed, false, at(0)), Then::Plan);
+        assert_eq!(tick.then(&ActionsResult::Changed, false, at(0)), Then::Plan);
     }
 
     #[test]
     fn a_failure_has_its_budget_and_forgets_what_is_no_longer_planned() {
         let budget = |kind, stopping| {
             let mut tick = Tick::new(0.0);
-            let failed = Done::Failed(action("a"), kind);
+            let failed = ActionsResult::Failed(action("a"), kind);
             (0..1000).find(|second| {
                 tick.planned(vec![action("a")]);
                 tick.then(&failed, stopping, at(*second)) == Then::GiveUp
@@ -249,7 +251,8 @@ mod tests {
         assert_eq!(budget(ErrorKind::Refused, false), Some(LOOKS_LAG.as_secs()));
         assert_eq!(budget(ErrorKind::Throttled, true), Some(STOP_WITHIN.as_secs()));
 
-        let (mut tick, failed) = (Tick::new(0.0), Done::Failed(action("a"), ErrorKind::Throttled));
+        let (mut tick, failed) =
+            (Tick::new(0.0), ActionsResult::Failed(action("a"), ErrorKind::Throttled));
         tick.planned(vec![action("a")]);
         assert_eq!(tick.then(&failed, false, at(0)), Then::Retry(FIRST));
         tick.planned(vec![action("b")]);

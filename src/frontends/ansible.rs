@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use self::arguments::{PROVIDER, Task};
-use self::return_values::Answer;
+use self::return_values::ModuleResult;
 use crate::deployment::resource_state;
 use crate::document::Diagnostic;
 use crate::engine::{Caller, ControlOutcome, Rollout, Stop, UNSEEN_FOR};
@@ -45,16 +45,16 @@ pub(crate) async fn run(given: &Map<String, Value>, context: &ProcessContext) ->
     let (task, answer) = match arguments::read(given) {
         Ok(task) => {
             let answer = carry_out(&task, context).await;
-            (Some(task), answer.unwrap_or_else(|found| Answer::invalid(&found)))
+            (Some(task), answer.unwrap_or_else(|found| ModuleResult::invalid(&found)))
         }
-        Err(found) => (None, Answer::invalid(&found)),
+        Err(found) => (None, ModuleResult::invalid(&found)),
     };
     let failed = answer.failed;
     print_json_line(&mut io::stdout().lock(), &answer.into_json(task.as_ref()));
     u8::from(failed)
 }
 
-async fn carry_out(task: &Task, context: &ProcessContext) -> Result<Answer, Vec<Diagnostic>> {
+async fn carry_out(task: &Task, context: &ProcessContext) -> Result<ModuleResult, Vec<Diagnostic>> {
     let stop = stop::listen().map_err(|error| {
         vec![Diagnostic::error("", format!("failed to listen for signals: {error}"))]
     })?;
@@ -67,16 +67,18 @@ async fn carry_out(task: &Task, context: &ProcessContext) -> Result<Answer, Vec<
             let before = return_values::shown(&rollout.instances());
             rollout.allow(command).map_err(|error| place(&error))?;
             let mut answer = match rollout.idle(command) {
-                Some(answer) if task.mode.check => {
-                    Answer { msg: answer.message, failed: !answer.as_asked, ..Answer::default() }
-                }
-                None if task.mode.check => Answer {
+                Some(answer) if task.mode.check => ModuleResult {
+                    msg: answer.message,
+                    failed: !answer.as_asked,
+                    ..ModuleResult::default()
+                },
+                None if task.mode.check => ModuleResult {
                     changed: true,
                     msg: format!(
                         "would {} the rollout",
                         command.name().replace("rollback", "roll back")
                     ),
-                    ..Answer::default()
+                    ..ModuleResult::default()
                 },
                 _ => tell(command, rollout, stop).await?,
             };
@@ -123,17 +125,17 @@ fn has_acted(event: &Event) -> bool {
 }
 
 /// Returns what [`roll`] would do.
-fn check(rollout: &Rollout) -> Answer {
+fn check(rollout: &Rollout) -> ModuleResult {
     let preview = rollout.preview();
     let is_paused = |record: &&Record| record.phase == Phase::Halted(Ending::Paused);
     let record = rollout.record().filter(is_paused).filter(|record| rollout.leads_there(record));
     if let Some(record) = record {
         let msg = return_values::still_paused(&preview, record.reason.as_deref());
         let facts = resource_state::current(&json!({}), rollout);
-        return Answer { failed: true, msg, facts, ..Answer::default() };
+        return ModuleResult { failed: true, msg, facts, ..ModuleResult::default() };
     }
     let instances = rollout.instances();
-    Answer {
+    ModuleResult {
         changed: preview.changes,
         failed: false,
         msg: return_values::would_roll(&preview),
@@ -146,7 +148,7 @@ fn check(rollout: &Rollout) -> Answer {
     }
 }
 
-async fn roll(rollout: Rollout, stop: watch::Receiver<Stop>) -> Answer {
+async fn roll(rollout: Rollout, stop: watch::Receiver<Stop>) -> ModuleResult {
     let preview = rollout.preview();
     let before = return_values::shown(&rollout.instances());
     let planned = resource_state::planned(&json!({}), &rollout);
@@ -156,7 +158,7 @@ async fn roll(rollout: Rollout, stop: watch::Receiver<Stop>) -> Answer {
     let after = return_values::shown(&report.instances);
     let facts = resource_state::after(&json!({}), &id, &planned, &report);
     let succeeded = report.outcome == Outcome::Succeeded;
-    Answer {
+    ModuleResult {
         // A call that seems to fail may have an effect all the same.
         changed: acted || before != after,
         failed: !succeeded,
@@ -175,7 +177,7 @@ async fn tell(
     command: Command,
     rollout: Rollout,
     stop: watch::Receiver<Stop>,
-) -> Result<Answer, Vec<Diagnostic>> {
+) -> Result<ModuleResult, Vec<Diagnostic>> {
     let now = resource_state::current(&json!({}), &rollout);
     let id = rollout.target().id.clone();
     let interrupted = stop.clone();
@@ -190,12 +192,12 @@ async fn tell(
             let failed = !as_asked || was_stopped && report.outcome == Outcome::Aborted;
             let facts = resource_state::after(&json!({}), &id, &now, &report);
             let msg = return_values::ended(&report);
-            Ok(Answer { changed: acted, failed, msg, facts, ..Answer::default() })
+            Ok(ModuleResult { changed: acted, failed, msg, facts, ..ModuleResult::default() })
         }
         other => {
             let changed = !matches!(other, ControlOutcome::NoOp(_));
             let msg = other.answer(command).map(|answer| answer.message).unwrap_or_default();
-            Ok(Answer { changed, failed: !as_asked, msg, ..Answer::default() })
+            Ok(ModuleResult { changed, failed: !as_asked, msg, ..ModuleResult::default() })
         }
     }
 }

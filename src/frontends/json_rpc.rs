@@ -18,7 +18,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use self::messages as m;
-use self::methods::{Session, Work};
+use self::methods::{PeerSettings, RequestJob};
 use self::transport::{Inbound, Outbox};
 use self::wire::{PROTOCOL, Request, RpcError, code, response};
 use crate::engine::Stop;
@@ -108,16 +108,16 @@ async fn last_answers(
 }
 
 /// A request that a worker handles: its id, and the target that it keeps busy.
-type Task = (Value, Option<String>);
+type InFlightRequest = (Value, Option<String>);
 
 /// One conversation.
 struct Server {
     out: Outbox,
-    session: Option<Session>,
+    session: Option<PeerSettings>,
     runs_commands: bool,
     context: ProcessContext,
     workers: JoinSet<Result<Value, RpcError>>,
-    tasks: BTreeMap<tokio::task::Id, Task>,
+    tasks: BTreeMap<tokio::task::Id, InFlightRequest>,
     in_flight: BTreeMap<String, watch::Sender<Stop>>,
     busy: BTreeSet<String>,
     shutdown: Option<Value>,
@@ -260,7 +260,7 @@ impl Server {
         if let Some(level) = params.capabilities.log {
             log::listen(level, self.out.clone());
         }
-        self.session = Some(Session::new(self.runs_commands, &self.context));
+        self.session = Some(PeerSettings::new(self.runs_commands, &self.context));
         let version = Some(env!("CARGO_PKG_VERSION").into());
         methods::write(&m::InitializeResult {
             protocol_version: PROTOCOL,
@@ -298,7 +298,7 @@ impl Server {
         let (send, stop) = watch::channel(Stop::No);
         self.in_flight.insert(id.to_string(), send);
         self.operations += 1;
-        let work = Work {
+        let work = RequestJob {
             name: format!("{}-{}", self.context.rollout_id, self.operations),
             owner: format!("{}.{}", self.context.owner, self.operations),
             stop,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::cli::answers::{
     ApplyLine, CommandAnswer, DoctorAnswer, OrRefused, PlanAnswer, StatusAnswer, ValidateAnswer,
 };
-use crate::deployment::schema::{State, of};
+use crate::deployment::schema::{DeploymentState, of};
 use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
 use crate::engine::HookMessage;
 use crate::model::event::Envelope;
@@ -15,7 +15,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
     vec![
         ("provider", of::<ProviderConfig>()),
         ("rolling_deployment", of::<RollingDeploymentConfig>()),
-        ("state", of::<State>()),
+        ("state", of::<DeploymentState>()),
         ("event", of::<Envelope>()),
         ("hook_message", of::<HookMessage>()),
         ("cli_validate", of::<ValidateAnswer>()),

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use rolling_provider::{InstanceId, Revision};
-use rolling_simulator::{Behaviour, FleetConfig, Hooks, Intervention, TargetGroupConfig};
+use rolling_simulator::{
+    Behaviour, FleetConfig, Intervention, LifecycleHooks, SimulatedTargetGroup,
+};
 
 use crate::document::config::{
     BehaviourName, DurationText, SimulatedEventConfig, SimulatedFleetConfig, TerminationPolicyName,
@@ -23,7 +25,7 @@ pub fn fleet_config(fleet: &SimulatedFleetConfig, shifts: bool) -> FleetConfig {
     let groups = match &fleet.target_groups {
         Some(groups) => groups
             .iter()
-            .map(|given| TargetGroupConfig {
+            .map(|given| SimulatedTargetGroup {
                 name: given.name.clone(),
                 register: time(&given.register, group.register),
                 drain: time(&given.drain, group.drain),
@@ -41,7 +43,7 @@ pub fn fleet_config(fleet: &SimulatedFleetConfig, shifts: bool) -> FleetConfig {
             .map_or(default.initial_revision.clone(), Revision::from),
         revision: fleet.revision.as_str().into(),
         zones: fleet.zones.unwrap_or(default.zones),
-        second: shifts.then(|| TargetGroupConfig { name: "second".into(), ..group.clone() }),
+        second: shifts.then(|| SimulatedTargetGroup { name: "second".into(), ..group.clone() }),
         target_groups: groups,
         boot: time(&fleet.boot, default.boot),
         boot_sigma: fleet.boot_sigma.unwrap_or(default.boot_sigma),
@@ -52,7 +54,7 @@ pub fn fleet_config(fleet: &SimulatedFleetConfig, shifts: bool) -> FleetConfig {
         template_set_back: fleet.template_set_back_after.as_ref().map(DurationText::get),
         scales_in_newest: fleet.termination_policy == Some(TerminationPolicyName::NewestInstance),
         replaces_deregistered: fleet.replaces_deregistered.unwrap_or(default.replaces_deregistered),
-        hooks: Hooks {
+        hooks: LifecycleHooks {
             launching: time(&fleet.launching_hook, default.hooks.launching),
             terminating: time(&fleet.terminating_hook, default.hooks.terminating),
         },

@@ -8,7 +8,7 @@ use rolling_provider::{Revision, Tags};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::record::fields::{Fields, Line};
+use crate::record::fields::{Line, TagFields};
 use crate::record::lease::Lease;
 use crate::record::{CONTROL, Record};
 
@@ -72,7 +72,7 @@ impl Control {
     /// Returns the command in these tags. An unreadable command counts as none: it is only a
     /// request, and holds nothing that could be lost.
     pub fn from_tags(tags: &Tags) -> Option<Control> {
-        let fields = Fields::parse(CONTROL, tags.get(CONTROL)?).ok()?;
+        let fields = TagFields::parse(CONTROL, tags.get(CONTROL)?).ok()?;
         let command = fields.text("command").ok()?;
         Some(Control {
             command: Command::ALL.into_iter().find(|known| known.name() == command)?,

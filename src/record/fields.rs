@@ -15,18 +15,18 @@ pub(super) const LONGEST: usize = 255;
 const VERSION: &str = "2";
 
 /// The pairs of one tag.
-pub(crate) struct Fields<'a> {
+pub(crate) struct TagFields<'a> {
     tag: &'static str,
     pairs: BTreeMap<&'a str, Cow<'a, str>>,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> TagFields<'a> {
     /// # Errors
     /// When the value is of another version, or of none.
     pub(crate) fn parse(tag: &'static str, value: &'a str) -> Result<Self, RecordError> {
         let pairs = value.split(' ').filter_map(|pair| pair.split_once('='));
         let pairs = pairs.map(|(key, value)| (key, decode(value))).collect();
-        let fields = Fields { tag, pairs };
+        let fields = TagFields { tag, pairs };
         match fields.text("v")? {
             VERSION => Ok(fields),
             other => {
@@ -179,7 +179,7 @@ mod tests {
             let line = Line::new().with("key", value).with("after", 1).done();
             let allowed = |c: char| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c);
             assert!(line.chars().all(allowed), "{line}");
-            let fields = Fields::parse("rolling:test", &line).expect("fields");
+            let fields = TagFields::parse("rolling:test", &line).expect("fields");
             assert_eq!(fields.text("key"), Ok(value), "{line}");
             assert_eq!(fields.number("after"), Ok(1), "{line}");
         }

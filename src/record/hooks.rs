@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::spec::HookPoint;
 use crate::record::RecordError;
-use crate::record::fields::{Fields, Line};
+use crate::record::fields::{Line, TagFields};
 
 /// The most instances that are named one by one: a tag has room for no more.
 const NAMED: usize = 32;
@@ -32,11 +32,11 @@ pub struct HookRecord {
     /// Whether that batch has begun and `after_batch` is not done.
     pub open: bool,
     /// The instances of that batch that were chosen to go.
-    pub members: Group,
+    pub members: InstanceSet,
     /// The hook about instances that has begun, and whose end is not noted.
     pub point: Option<HookPoint>,
     /// The instances that it is about, or was.
-    pub group: Group,
+    pub group: InstanceSet,
     /// Whether `before_deregister` is done for them.
     pub prepared: bool,
     /// `after_healthy` is done for the instances of the batch that were launched by then, by the
@@ -48,24 +48,24 @@ pub struct HookRecord {
 
 /// A set of instances, in a few letters. Up to 32 of them are known one by one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Group(String);
+pub struct InstanceSet(String);
 
-impl Group {
+impl InstanceSet {
     /// Returns the group of these instances.
-    pub fn of<'a>(instances: impl IntoIterator<Item = &'a InstanceId>) -> Group {
-        Group::named(instances.into_iter().map(letters).collect())
+    pub fn of<'a>(instances: impl IntoIterator<Item = &'a InstanceId>) -> InstanceSet {
+        InstanceSet::named(instances.into_iter().map(letters).collect())
     }
 
-    fn named(names: BTreeSet<String>) -> Group {
+    fn named(names: BTreeSet<String>) -> InstanceSet {
         let all: String = names.iter().map(String::as_str).collect();
         match names.len() > NAMED {
-            true => Group::large(&all),
-            false => Group(all),
+            true => InstanceSet::large(&all),
+            false => InstanceSet(all),
         }
     }
 
-    fn large(all: &str) -> Group {
-        Group(format!("{TOO_LARGE}{}", hash(all)))
+    fn large(all: &str) -> InstanceSet {
+        InstanceSet(format!("{TOO_LARGE}{}", hash(all)))
     }
 
     /// Whether there are no instances in it.
@@ -99,20 +99,23 @@ impl Group {
     }
 
     /// Returns the group with these instances added.
-    pub(crate) fn with<'a>(&self, more: impl IntoIterator<Item = &'a InstanceId>) -> Group {
+    pub(crate) fn with<'a>(&self, more: impl IntoIterator<Item = &'a InstanceId>) -> InstanceSet {
         let more: BTreeSet<String> = more.into_iter().map(letters).collect();
         match self.is_large() && !more.is_empty() {
-            true => Group::large(&format!("{}{}", self.0, Group::named(more).0)),
+            true => InstanceSet::large(&format!("{}{}", self.0, InstanceSet::named(more).0)),
             false if self.is_large() => self.clone(),
-            false => Group::named(&self.names() | &more),
+            false => InstanceSet::named(&self.names() | &more),
         }
     }
 
     /// Returns the group without these instances. Of a large one nothing is left: its instances are
     /// not known.
-    pub(crate) fn without<'a>(&self, less: impl IntoIterator<Item = &'a InstanceId>) -> Group {
+    pub(crate) fn without<'a>(
+        &self,
+        less: impl IntoIterator<Item = &'a InstanceId>,
+    ) -> InstanceSet {
         let less: BTreeSet<String> = less.into_iter().map(letters).collect();
-        Group::named(&self.names() - &less)
+        InstanceSet::named(&self.names() - &less)
     }
 
     /// Whether its instances are too many to be known one by one.
@@ -120,8 +123,8 @@ impl Group {
         self.0.starts_with(TOO_LARGE)
     }
 
-    fn parse(text: &str) -> Group {
-        Group(text.to_owned())
+    fn parse(text: &str) -> InstanceSet {
+        InstanceSet(text.to_owned())
     }
 
     /// Returns the value of a tag that holds only this group.
@@ -129,14 +132,14 @@ impl Group {
         Line::new().with_some("out", (!self.is_empty()).then_some(&self.0)).done()
     }
 
-    /// Returns the group that [`Group::line`] has written.
-    pub(super) fn read(fields: &Fields<'_>) -> Group {
-        Group::parse(fields.optional("out").unwrap_or_default())
+    /// Returns the group that [`InstanceSet::line`] has written.
+    pub(super) fn read(fields: &TagFields<'_>) -> InstanceSet {
+        InstanceSet::parse(fields.optional("out").unwrap_or_default())
     }
 }
 
 /// Returns a name for what a hook is about: its group, and what else its message says.
-pub(crate) fn fingerprint(group: &Group, message: &str) -> String {
+pub(crate) fn fingerprint(group: &InstanceSet, message: &str) -> String {
     hash(&format!("{} {message}", group.0))
 }
 
@@ -176,15 +179,15 @@ impl HookRecord {
 
     /// Returns what stands once a batch has, or goes on with, these instances: it names as many as
     /// there is room for.
-    pub(crate) fn with_members(self, members: Group) -> HookRecord {
+    pub(crate) fn with_members(self, members: InstanceSet) -> HookRecord {
         let (one, other) = (members.0.len(), self.group.0.len());
         let fits = members.is_large() || members == self.group || one + other <= NAMED * LETTERS;
-        let members = if fits { members } else { Group::large(&members.0) };
+        let members = if fits { members } else { InstanceSet::large(&members.0) };
         HookRecord { members, ..self }
     }
 
     /// Returns what stands before the hook at `point` is begun for `group`.
-    pub(crate) fn beginning(self, point: HookPoint, group: Group) -> HookRecord {
+    pub(crate) fn beginning(self, point: HookPoint, group: InstanceSet) -> HookRecord {
         let number = self.number + u32::from(self.point.is_some());
         let members = self.members.clone();
         HookRecord { number, point: Some(point), group, prepared: false, ..self }
@@ -221,9 +224,9 @@ impl HookRecord {
 
     /// # Errors
     /// When a field is missing or is no number.
-    pub(super) fn parse(fields: &Fields<'_>) -> Result<HookRecord, RecordError> {
+    pub(super) fn parse(fields: &TagFields<'_>) -> Result<HookRecord, RecordError> {
         let is_set = |key: &str| fields.optional(key).is_some();
-        let group = fields.optional("group").map(Group::parse).unwrap_or_default();
+        let group = fields.optional("group").map(InstanceSet::parse).unwrap_or_default();
         let point = match fields.optional("at") {
             Some(letter) => {
                 let known = HookPoint::ALL.into_iter().find(|it| letter_of(*it) == letter);
@@ -237,7 +240,7 @@ impl HookRecord {
             went_back: is_set("back"),
             batch: fields.number("batch")?,
             open: is_set("open"),
-            members: fields.optional("of").map_or_else(|| group.clone(), Group::parse),
+            members: fields.optional("of").map_or_else(|| group.clone(), InstanceSet::parse),
             point,
             group,
             prepared: is_set("prepared"),
@@ -260,9 +263,9 @@ impl HookRecord {
             went_back: true,
             batch: 100_000,
             open: true,
-            members: Group::of(members),
+            members: InstanceSet::of(members),
             point: Some(HookPoint::AfterHealthy),
-            group: Group::of(group),
+            group: InstanceSet::of(group),
             prepared: true,
             greeted: Some(Timestamp(1_800_000_000_000)),
             since: Some(Timestamp(1_800_000_000_000)),
@@ -282,39 +285,43 @@ mod tests {
     fn a_small_group_knows_its_instances_and_a_large_one_only_itself() {
         let all = ids(NAMED + 1);
         let (last, others) = all.split_last().expect("some");
-        let small = Group::of(others);
+        let small = InstanceSet::of(others);
         assert!(others.iter().all(|id| small.has(id) == Some(true)));
         assert_eq!(small.has(last), Some(false));
-        let large = Group::of(&all);
-        assert_eq!((large.has(last), &large), (None, &Group::of(&all)));
-        assert_ne!(large, Group::of(&ids(NAMED + 2)));
-        assert_eq!(Group::of(&[]).has(last), Some(false));
+        let large = InstanceSet::of(&all);
+        assert_eq!((large.has(last), &large), (None, &InstanceSet::of(&all)));
+        assert_ne!(large, InstanceSet::of(&ids(NAMED + 2)));
+        assert_eq!(InstanceSet::of(&[]).has(last), Some(false));
     }
 
     #[test]
     fn a_group_grows_and_shrinks_and_matches_no_more_than_it_names() {
         let all = ids(5);
         let (two, others) = all.split_at(2);
-        let group = Group::of(two);
-        assert_eq!(group.with(others), Group::of(&all));
-        assert_eq!(Group::of(&all).without(others), group);
+        let group = InstanceSet::of(two);
+        assert_eq!(group.with(others), InstanceSet::of(&all));
+        assert_eq!(InstanceSet::of(&all).without(others), group);
         assert_eq!(group.matching(&all), two.iter().cloned().collect());
-        assert!(Group::of(&ids(NAMED)).with(&ids(NAMED + 1)).is_large());
-        assert!(Group::of(&ids(NAMED + 1)).matching(&all).is_empty());
+        assert!(InstanceSet::of(&ids(NAMED)).with(&ids(NAMED + 1)).is_large());
+        assert!(InstanceSet::of(&ids(NAMED + 1)).matching(&all).is_empty());
         // Among this many, two have the same letters.
         let many: Vec<InstanceId> = ids(40_000);
         let mut known = std::collections::BTreeMap::new();
         let twins = many.iter().find_map(|id| Some((known.insert(letters(id), id)?, id)));
         let (one, twin) = twins.expect("twins");
-        assert_eq!(Group::of([one]).matching([one, twin]), BTreeSet::new(), "one is a stranger");
+        assert_eq!(
+            InstanceSet::of([one]).matching([one, twin]),
+            BTreeSet::new(),
+            "one is a stranger"
+        );
     }
 
     #[test]
     fn members_beside_another_group_are_named_as_far_as_there_is_room() {
         let all = ids(NAMED);
-        let hooks = HookRecord { group: Group::of(&all), ..HookRecord::default() };
-        assert!(!hooks.clone().with_members(Group::of(&all)).members.is_large());
-        assert!(hooks.with_members(Group::of(&all[1..])).members.is_large());
+        let hooks = HookRecord { group: InstanceSet::of(&all), ..HookRecord::default() };
+        assert!(!hooks.clone().with_members(InstanceSet::of(&all)).members.is_large());
+        assert!(hooks.with_members(InstanceSet::of(&all[1..])).members.is_large());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use rolling_provider::{Tags, Timestamp};
 
-use crate::record::fields::{Fields, LONGEST, Line};
+use crate::record::fields::{LONGEST, Line, TagFields};
 pub use crate::record::lease_wait::LeaseWait;
 use crate::record::{LEASE, RecordError};
 
@@ -80,7 +80,7 @@ impl Lease {
     pub fn from_tags(tags: &Tags) -> Option<Lease> {
         let value = tags.get(LEASE)?;
         let read = || {
-            let fields = Fields::parse(LEASE, value)?;
+            let fields = TagFields::parse(LEASE, value)?;
             let owner = fields.text("owner")?.to_owned();
             let at = fields.optional_number("at")?.map(Timestamp);
             let (counter, waits) = (fields.number("counter")?, LeaseWait::read(&fields));
@@ -113,11 +113,11 @@ pub fn is_fresh(looked: Timestamp, now: Timestamp) -> bool {
 
 /// What an engine that wants the lease has seen of another engine's lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Watch {
+pub struct LeaseWatch {
     first: Option<(Lease, Timestamp)>,
 }
 
-impl Watch {
+impl LeaseWatch {
     /// Judges one look. `is_gone` says whether an owner is known to be dead, which only the owner's
     /// own host can know.
     pub fn judge(
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_counter_that_moves_is_held_and_one_that_stands_still_is_taken_over() {
-        let mut watch = Watch::default();
+        let mut watch = LeaseWatch::default();
         let mut judge = |found: Lease, now| watch.judge(Some(&found), "me", |_| false, at(now));
         assert_eq!(judge(lease("other", 3), 100), Claim::Watch(at(130)));
         assert_eq!(judge(lease("other", 3), 129), Claim::Watch(at(130)));
@@ -219,8 +219,9 @@ mod tests {
 
     #[test]
     fn nobodys_lease_ones_own_and_a_dead_neighbours_are_taken_at_once() {
-        let judge =
-            |found: Option<&Lease>, gone| Watch::default().judge(found, "me", |_| gone, at(100));
+        let judge = |found: Option<&Lease>, gone| {
+            LeaseWatch::default().judge(found, "me", |_| gone, at(100))
+        };
         assert_eq!(judge(None, false), Claim::Take(SETTLE_FREE));
         assert_eq!(judge(Some(&lease("me", 7)), false), Claim::Take(SETTLE_FREE));
         assert_eq!(judge(Some(&lease("other", 7)), true), Claim::Take(SETTLE));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rolling_provider::{InstanceId, Timestamp};
 
-use super::fields::{Fields, Line};
+use super::fields::{Line, TagFields};
 use crate::model::wait::{Wait, WaitKind};
 
 /// How many waits a lease names, and how many instances of each.
@@ -68,7 +68,7 @@ impl LeaseWait {
 
     /// Returns the waits in the fields of a lease; `None` for a lease that names none, as those of
     /// earlier versions. What cannot be read is left out.
-    pub(super) fn read(fields: &Fields<'_>) -> Option<Vec<LeaseWait>> {
+    pub(super) fn read(fields: &TagFields<'_>) -> Option<Vec<LeaseWait>> {
         fields.optional("waits")?;
         let read = FIELDS.iter().filter_map(|(field, detail)| {
             let mut parts = fields.optional(field)?.splitn(4, ':');

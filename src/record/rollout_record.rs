@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::moment::moment;
 use crate::record::fields::{decode, encode_text};
-use crate::record::hooks::{Group, HookRecord};
+use crate::record::hooks::{HookRecord, InstanceSet};
 
 /// How many obeyed commands a record remembers: reads lag, so the command before the last may show
 /// again.
@@ -74,7 +74,7 @@ pub struct Record {
     /// The instances that this rollout takes out of rotation, and those that it has yet to put back.
     /// Written before the first call that takes one out: whoever else is out of rotation was taken
     /// out by somebody.
-    pub victims: Group,
+    pub victims: InstanceSet,
     /// Which hooks have been run; `None` for a rollout that has had none.
     pub hooks: Option<HookRecord>,
     /// What is borrowed, with the original.

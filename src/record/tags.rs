@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rolling_provider::{InstanceId, Restart, Tags, Timestamp};
 
-use super::fields::{Fields, Line, decode, encode, encode_text};
-use super::hooks::{Group, HookRecord};
+use super::fields::{Line, TagFields, decode, encode, encode_text};
+use super::hooks::{HookRecord, InstanceSet};
 use super::record_error::RecordError;
 use super::rollout_record::{Borrowed, BorrowedMax, Phase, ReachedCheckpoint, Record};
 
@@ -109,13 +109,13 @@ impl Record {
     /// remembers what is borrowed.
     pub fn from_tags(tags: &Tags) -> Result<Option<Record>, RecordError> {
         let Some(rollout) = tags.get(ROLLOUT) else { return Ok(None) };
-        let rollout = Fields::parse(ROLLOUT, rollout)?;
+        let rollout = TagFields::parse(ROLLOUT, rollout)?;
         let other = |key: &'static str| match tags.get(key) {
-            Some(value) => Fields::parse(key, value),
+            Some(value) => TagFields::parse(key, value),
             None => Err(RecordError::MissingTag { tag: key, beside: ROLLOUT }),
         };
         let (progress, borrowed) = (other(PROGRESS)?, other(BORROWED)?);
-        let victims = Group::read(&other(VICTIMS)?);
+        let victims = InstanceSet::read(&other(VICTIMS)?);
         let phase = progress.text("phase")?;
         let known = Phase::ALL.into_iter().find(|known| known.name() == phase);
         let acknowledged = progress.optional("ack").into_iter().flat_map(|ids| ids.split('+'));
@@ -150,7 +150,7 @@ impl Record {
             promoted: borrowed.optional("promoted").is_some(),
             victims,
             hooks: match tags.get(HOOKS) {
-                Some(value) => Some(HookRecord::parse(&Fields::parse(HOOKS, value)?)?),
+                Some(value) => Some(HookRecord::parse(&TagFields::parse(HOOKS, value)?)?),
                 None => None,
             },
             borrowed: Borrowed::parse(&borrowed)?,
@@ -166,13 +166,13 @@ impl std::fmt::Display for BorrowedMax {
     }
 }
 
-fn restart(rollout: &Fields<'_>) -> Result<Option<Restart>, RecordError> {
+fn restart(rollout: &TagFields<'_>) -> Result<Option<Restart>, RecordError> {
     let Some(before) = rollout.optional_number("restart")?.map(Timestamp) else { return Ok(None) };
     Ok(Some(Restart { before, since: Timestamp(rollout.number("since")?) }))
 }
 
 impl ReachedCheckpoint {
-    fn parse(rollout: &Fields<'_>) -> Result<Option<ReachedCheckpoint>, RecordError> {
+    fn parse(rollout: &TagFields<'_>) -> Result<Option<ReachedCheckpoint>, RecordError> {
         let Some(at) = rollout.optional_number("reached")?.map(Timestamp) else { return Ok(None) };
         Ok(Some(ReachedCheckpoint { index: rollout.number("checkpoint")?, at }))
     }
@@ -187,7 +187,7 @@ impl BorrowedMax {
 }
 
 impl Borrowed {
-    fn parse(fields: &Fields<'_>) -> Result<Borrowed, RecordError> {
+    fn parse(fields: &TagFields<'_>) -> Result<Borrowed, RecordError> {
         let max = match fields.optional("max") {
             None => None,
             Some(value) => {
@@ -226,7 +226,7 @@ mod tests {
             pause_changed_at: None,
             acknowledged: Vec::new(),
             reached: None,
-            victims: Group::default(),
+            victims: InstanceSet::default(),
             restart: None,
             zone: None,
             hooks: None,

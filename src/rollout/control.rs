@@ -1,7 +1,7 @@
 //! What a command does to a rollout in each of its states, and what its caller is answered. Pure.
 //!
 //! The one table is [`effect`]: an engine at work obeys by it, a caller that finds no engine at
-//! work carries commands out by it, and every front-end answers by it. [`Waiting`] is the caller's
+//! work carries commands out by it, and every front-end answers by it. [`PendingCommand`] is the caller's
 //! side. The command is left beside the record, and evaluated again with every look, until an
 //! engine has obeyed it, it can change nothing any more, or no engine is there to obey it.
 
@@ -14,17 +14,20 @@ use sha2::{Digest as _, Sha256};
 
 use self::table::is_so;
 use crate::record::command::{Command, Control};
-use crate::record::lease::{Claim, Lease, Watch};
+use crate::record::lease::{Claim, Lease, LeaseWatch};
 use crate::record::{Ending, Phase, Record};
 
-pub use self::table::{Effect, Found, STATES, State, Work, effect, found, is_as_asked};
+pub use self::table::{
+    CommandEffect, ControlState, EngineActivity, RecordDisposition, STATES, effect, found,
+    is_as_asked,
+};
 
 /// How long a live engine takes at most until it looks: its longest poll and a call or two.
 pub(crate) const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(90);
 
 /// The answer to a caller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Answer {
+pub struct CommandReply {
     /// The answer as a sentence.
     pub message: String,
     /// Whether the result is what the caller asked for.
@@ -33,8 +36,8 @@ pub struct Answer {
 
 /// Returns why `command` can change nothing about the rollout of `record`; `None` where there is
 /// something to do. `is_leased` says whether an engine is at work.
-pub fn no_op(command: Command, record: Option<&Record>, is_leased: bool) -> Option<Answer> {
-    let state = State::of(record, is_leased);
+pub fn no_op(command: Command, record: Option<&Record>, is_leased: bool) -> Option<CommandReply> {
+    let state = ControlState::of(record, is_leased);
     let effect = effect(command, state);
     // An engine that has ended no longer does what it was about to do.
     if effect.changes() || (!is_leased && state.is_under_way()) {
@@ -43,11 +46,11 @@ pub fn no_op(command: Command, record: Option<&Record>, is_leased: bool) -> Opti
     let Some(record) = record else {
         let message = format!("there is no rollout to {}", command.name());
         // A command that has taken effect may be repeated.
-        return Some(Answer { message, as_asked: true });
+        return Some(CommandReply { message, as_asked: true });
     };
     let (id, status) = (&record.id, record.status());
     let message = match effect {
-        Effect::Already => format!("rollout {id} is already {}", status.replace('_', " ")),
+        CommandEffect::Already => format!("rollout {id} is already {}", status.replace('_', " ")),
         _ => {
             let next = match record.phase {
                 Phase::Halted(Ending::Interrupted) => "apply continues it",
@@ -59,7 +62,7 @@ pub fn no_op(command: Command, record: Option<&Record>, is_leased: bool) -> Opti
             format!("rollout {id} is {status}, there is nothing to {}; {next}", command.name())
         }
     };
-    Some(Answer { message, as_asked: effect == Effect::Already })
+    Some(CommandReply { message, as_asked: effect == CommandEffect::Already })
 }
 
 /// Returns an id for the command of one request, also where a caller gives several requests the
@@ -72,7 +75,7 @@ pub fn command_id(caller: &str, owner: &str, command: Command, now: Timestamp) -
 
 /// What a caller does next.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Next {
+pub enum CommandStep {
     /// Write the command beside the record, and look again.
     Send,
     /// Look again.
@@ -85,9 +88,9 @@ pub enum Next {
     /// An engine is at work and does not react.
     TimedOut(String),
     /// An engine has obeyed the command.
-    Acknowledged(Answer),
+    Acknowledged(CommandReply),
     /// The command can change nothing any more.
-    NoOp(Answer),
+    NoOp(CommandReply),
     /// The rollout that it was for is over: its record is gone, or is another's. The fleet shows
     /// how it ended.
     Over,
@@ -95,13 +98,13 @@ pub enum Next {
 
 /// A caller that waits until its command is obeyed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Waiting {
+pub struct PendingCommand {
     control: Control,
     /// The record as it was when the command was given.
     found: Option<Record>,
     /// Whether the command is for something that an engine has begun and not recorded yet.
     by_lease: bool,
-    watch: Watch,
+    watch: LeaseWatch,
     /// Who held the lease when it was last seen.
     owner: Option<String>,
     /// Whether the holder of the lease was seen to live.
@@ -112,7 +115,7 @@ pub struct Waiting {
     judged: Option<String>,
 }
 
-impl Waiting {
+impl PendingCommand {
     /// Returns the state of a caller `by` that gives `command` about what `look` shows. No other
     /// command has the same `id`.
     pub fn new(command: Command, id: String, by: String, look: &Tags) -> Self {
@@ -160,7 +163,7 @@ impl Waiting {
         me: &str,
         is_gone: impl Fn(&str) -> bool,
         now: Timestamp,
-    ) -> Next {
+    ) -> CommandStep {
         let lease = Lease::from_tags(look);
         self.owner = lease.as_ref().map(|lease| lease.owner.clone()).or(self.owner.take());
         let claim = self.watch.judge(lease.as_ref(), me, is_gone, now);
@@ -168,28 +171,28 @@ impl Waiting {
         let moves = matches!(claim, Claim::Held(_));
         if moves {
             // From now on: the engine may end before it acknowledges.
-            (self.watch, self.living) = (Watch::default(), true);
+            (self.watch, self.living) = (LeaseWatch::default(), true);
         }
         let record = Record::from_tags(look).ok().flatten();
         if let Some(record) =
             record.as_ref().filter(|record| record.acknowledged.contains(&self.control.id))
         {
-            return Next::Acknowledged(self.acknowledged(record));
+            return CommandStep::Acknowledged(self.acknowledged(record));
         }
         let is_silent =
             nobody && lease.is_some() && self.by_lease && self.control.command != Command::Resume;
         if !self.is_about(record.as_ref(), lease.as_ref().filter(|_| !nobody)) {
-            return if is_silent { Next::RemoveLease } else { Next::Over };
+            return if is_silent { CommandStep::RemoveLease } else { CommandStep::Over };
         }
         if let Some(answer) = no_op(self.control.command, record.as_ref(), !nobody) {
-            return if is_silent { Next::RemoveLease } else { Next::NoOp(answer) };
+            return if is_silent { CommandStep::RemoveLease } else { CommandStep::NoOp(answer) };
         }
         if let Some(next) = self.follow(record.as_ref(), lease.as_ref().filter(|_| !nobody)) {
             return next;
         }
         if nobody {
             self.judged = record.map(|record| record.id);
-            return Next::CarryOut;
+            return CommandStep::CarryOut;
         }
         self.since.get_or_insert(now);
         // An engine that no longer renews its lease may just have ended. Only one that lives is
@@ -197,7 +200,7 @@ impl Waiting {
         if self.has_timed_out(now)
             && let Some(owner) = self.owner.clone().filter(|_| moves)
         {
-            return Next::TimedOut(owner);
+            return CommandStep::TimedOut(owner);
         }
         let pending = Control::from_tags(look);
         let is_mine = pending.as_ref() == Some(&self.control);
@@ -210,7 +213,7 @@ impl Waiting {
                 && (of_record || lease.as_ref().is_some_and(begun))
                 && !pending.is_acknowledged(record.as_ref())
         });
-        if is_mine || is_taken { Next::Look } else { Next::Send }
+        if is_mine || is_taken { CommandStep::Look } else { CommandStep::Send }
     }
 
     /// Whether the command still has to be carried out, now that the lease is taken. Another
@@ -247,15 +250,15 @@ impl Waiting {
     /// Follows the command to another engine than the one that was about to begin. The command is
     /// for that engine too where it continues the rollout that was found, and not where it begins
     /// another.
-    fn follow(&mut self, record: Option<&Record>, lease: Option<&Lease>) -> Option<Next> {
+    fn follow(&mut self, record: Option<&Record>, lease: Option<&Lease>) -> Option<CommandStep> {
         let lease = lease.filter(|_| self.by_lease)?;
         if lease.has_begun(&self.control.rollout, None) {
             return None;
         }
         let found = self.found.as_ref().map(|found| &found.id);
         match record.filter(|record| Some(&record.id) == found) {
-            None => Some(Next::Over),
-            Some(record) if matches!(record.phase, Phase::Halted(_)) => Some(Next::Look),
+            None => Some(CommandStep::Over),
+            Some(record) if matches!(record.phase, Phase::Halted(_)) => Some(CommandStep::Look),
             Some(record) => {
                 (self.control.rollout, self.by_lease) = (record.id.clone(), false);
                 None
@@ -263,18 +266,23 @@ impl Waiting {
         }
     }
 
-    fn acknowledged(&self, record: &Record) -> Answer {
+    fn acknowledged(&self, record: &Record) -> CommandReply {
         let by = self.owner.as_deref().unwrap_or("the engine at work");
         let (id, status) = (&record.id, record.status().replace('_', " "));
         let message = format!("acknowledged by {by}; rollout {id} is {status}");
-        let state = State::of(Some(record), false);
-        Answer { message, as_asked: is_so(self.control.command, state) }
+        let state = ControlState::of(Some(record), false);
+        CommandReply { message, as_asked: is_so(self.control.command, state) }
     }
 }
 
 /// Returns the answer for a rollout that ended before the caller saw its command obeyed: `begun`
 /// says whether anything of it was recorded, `arrived` whether every instance runs what it led to.
-pub(crate) fn ended(command: Command, owner: Option<&str>, begun: bool, arrived: bool) -> Answer {
+pub(crate) fn ended(
+    command: Command,
+    owner: Option<&str>,
+    begun: bool,
+    arrived: bool,
+) -> CommandReply {
     let by = owner.unwrap_or("the engine at work");
     let (how, as_asked) = match (command, arrived) {
         (Command::Resume, true) => ("every instance runs the new revision", true),
@@ -285,7 +293,7 @@ pub(crate) fn ended(command: Command, owner: Option<&str>, begun: bool, arrived:
         (Command::Rollback, false) => ("no instance is left on the new revision", true),
         (Command::Pause | Command::Resume, false) => ("there is nothing to continue", false),
     };
-    Answer { message: format!("{by} has ended the rollout in the meantime: {how}"), as_asked }
+    CommandReply { message: format!("{by} has ended the rollout in the meantime: {how}"), as_asked }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ mod found;
 mod translate;
 
 pub(crate) use conditions::refuse;
-pub(crate) use follow::{Idle, Next, cause, is_done, old, status, unhealthy, verdict};
-pub(crate) use following::{Following, Step, unsettled};
-pub(crate) use found::{Found, foreign, is_obeyed};
+pub(crate) use follow::{Idle, RefreshDecision, cause, is_done, old, status, unhealthy, verdict};
+pub(crate) use following::{FollowOutcome, Following, unsettled};
+pub(crate) use found::{RefreshContext, foreign, is_obeyed};
 pub(crate) use translate::{Bounds, bounds, phrases, preferences};

@@ -55,7 +55,7 @@ pub enum Standing {
 
 /// A record that this engine has left on the target; no tags for no record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Left {
+struct WrittenRecord {
     tags: Tags,
     /// When this engine wrote another record over it. Looks may show the old one for a while.
     replaced: Option<Timestamp>,
@@ -83,7 +83,7 @@ pub struct Ownership {
     /// it.
     stood_still: bool,
     /// The records that may show, the latest last.
-    left: Vec<Left>,
+    left: Vec<WrittenRecord>,
 }
 
 impl Ownership {
@@ -106,7 +106,7 @@ impl Ownership {
     pub fn take(&mut self, lease: Lease, look: &Tags, renewed: Moment) {
         let tags = record_in(look);
         *self = Self { lease: Some(lease), renewed, ..Self::new(self.me.clone(), self.guards) };
-        self.left.push(Left { tags, replaced: None });
+        self.left.push(WrittenRecord { tags, replaced: None });
     }
 
     /// Whether this engine holds the lease.
@@ -184,7 +184,7 @@ impl Ownership {
         for left in self.left.iter_mut().filter(|left| sure && left.replaced.is_none()) {
             left.replaced = Some(now);
         }
-        self.left.push(Left { tags, replaced: None });
+        self.left.push(WrittenRecord { tags, replaced: None });
     }
 
     /// Judges at `now` what `look` says. Reading its tags began at `looked`.
@@ -263,7 +263,7 @@ const REMOVED: &str = "the tags that start with rolling: were removed from the t
                        another engine: a tool removes unknown tags (for Terraform's AWS provider, \
                        ignore_tags { key_prefixes = [\"rolling:\"] } keeps them)";
 
-impl Left {
+impl WrittenRecord {
     fn shows_in(&self, look: &Tags) -> bool {
         let is_there = look.contains_key(ROLLOUT);
         is_there != self.tags.is_empty()

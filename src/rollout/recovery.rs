@@ -2,7 +2,7 @@
 
 use rolling_provider::{Goal, Observation, Restart, Revision, Target, Timestamp};
 
-use super::control::{self, Found};
+use super::control::{self, RecordDisposition};
 use super::state::{Halt, RolloutState, ignored_in, members};
 use crate::model::spec::{RollingDeployment, SetAside};
 use crate::record::command::{Command, Control};
@@ -11,7 +11,7 @@ use crate::record::{Record, RecordError};
 
 /// What is known before the look from which an engine begins.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Known<'a> {
+pub(crate) struct RestoreInput<'a> {
     /// What the document says.
     pub(crate) asked: &'a RollingDeployment,
     /// The target as the adapter resolved it.
@@ -41,7 +41,7 @@ pub(crate) struct Restored {
     pub(crate) state: RolloutState,
 }
 
-impl Known<'_> {
+impl RestoreInput<'_> {
     /// Starts over from `look`. What the record says is in progress continues.
     ///
     /// # Errors
@@ -109,17 +109,17 @@ impl Known<'_> {
         let command = self.command.map(|control| control.command);
         let found = control::found(record, self.wanted, command);
         let back = record.completed.clone().filter(|_| record.rolls_back);
-        if found == Found::GoesOn && back.is_some() {
+        if found == RecordDisposition::GoesOn && back.is_some() {
             let why = record.reason.clone();
             state.direction.rolls_back =
                 Some(why.unwrap_or_else(|| "the rollout was rolling back".into()));
         }
-        if let Found::Ending(ending) = found {
+        if let RecordDisposition::Ending(ending) = found {
             let reason = record.reason.clone().unwrap_or_else(|| "the rollout was ending".into());
             let (fault, at) = (record.fault, look.at);
             state.direction.halt = Some(Halt { ending, fault, ..Halt::failed(reason, at) });
         }
-        if let Some(completed) = back.filter(|_| found != Found::Over) {
+        if let Some(completed) = back.filter(|_| found != RecordDisposition::Over) {
             retarget(spec, target, completed);
         }
     }

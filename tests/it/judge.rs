@@ -9,7 +9,7 @@ use rolling::record::{Phase, Record};
 use rolling_provider::{
     Action, Goal, Instance, InstanceId, Lifecycle, Observation, Target, TargetState, Timestamp,
 };
-use rolling_testing::{Acted, Call};
+use rolling_testing::{Call, RecordedAction};
 
 /// The name of the second target group, where requests are shifted.
 pub const SECOND: &str = "second";
@@ -81,8 +81,8 @@ impl Judge {
         self.asked.keys().map(|(id, _)| id.clone()).chain(replaced).collect()
     }
 
-    fn judge_action(&mut self, acted: &Acted) {
-        let Acted { action, before, after, .. } = acted;
+    fn judge_action(&mut self, acted: &RecordedAction) {
+        let RecordedAction { action, before, after, .. } = acted;
         let window = Window::resolve(self.spec.policy, self.size);
         let mut found: Vec<Broken> = self.below_the_floor(acted, window).into_iter().collect();
         found.extend(lost_requests(action, before, after, window, self.groups));
@@ -106,7 +106,7 @@ impl Judge {
     }
 
     /// Returns instances that are registered although somebody else took them out.
-    fn taken_out_by_somebody(&self, acted: &Acted) -> Vec<Broken> {
+    fn taken_out_by_somebody(&self, acted: &RecordedAction) -> Vec<Broken> {
         let Action::Register { instances, .. } = &acted.action else { return Vec::new() };
         let out = |id: &&InstanceId| acted.before.instances.get(*id).is_some_and(is_out);
         let ours = |id: &InstanceId| self.asked.keys().any(|(asked, _)| asked == id);
@@ -116,7 +116,7 @@ impl Judge {
     }
 
     /// Returns a share of the requests that rises by more than a step, or too early.
-    fn skipped_step(&mut self, acted: &Acted) -> Option<Broken> {
+    fn skipped_step(&mut self, acted: &RecordedAction) -> Option<Broken> {
         let Action::Shift { percent } = acted.action else { return None };
         let before = self.shifted;
         let shown = acted.before.shifted.iter().flatten().next_back().copied().unwrap_or_default();
@@ -140,7 +140,7 @@ impl Judge {
     /// Where zones are rolled one after the other: returns instances that are taken out while one of
     /// another zone is on its way out, or before the zone that was begun is finished. What ends early
     /// only gives back what is beyond the fleet.
-    fn in_two_zones(&mut self, acted: &Acted) -> Option<Broken> {
+    fn in_two_zones(&mut self, acted: &RecordedAction) -> Option<Broken> {
         let record = Record::from_tags(&acted.before.record).ok().flatten()?;
         let is_rolled = self.spec.zones == Zones::OneByOne && record.phase == Phase::Rolling;
         let taken = match &acted.action {
@@ -173,7 +173,7 @@ impl Judge {
         (left > 0).then(|| (28, format!("{} with {left} left in the zone begun", acted.action)))
     }
 
-    fn below_the_floor(&self, acted: &Acted, window: Window) -> Option<Broken> {
+    fn below_the_floor(&self, acted: &RecordedAction, window: Window) -> Option<Broken> {
         // An instance that joins or leaves its target groups one after the other serves in none of
         // them.
         // What is only in a target group that gets no requests serves nobody.
@@ -190,7 +190,7 @@ impl Judge {
         (is < was && is < window.floor() as usize).then(|| (1, message()))
     }
 
-    fn above_the_ceiling(&self, acted: &Acted, window: Window) -> Option<Broken> {
+    fn above_the_ceiling(&self, acted: &RecordedAction, window: Window) -> Option<Broken> {
         let leaving = self.leaving(&acted.after);
         let live = acted.after.instances.iter().filter(|(id, instance)| {
             instance.lifecycle.is_live() && !makes_room(&acted.after, &leaving, id, instance)
@@ -201,7 +201,7 @@ impl Judge {
         (live > window.ceiling() as usize).then(|| (2, message()))
     }
 
-    fn too_many_at_once(&self, acted: &Acted, window: Window) -> Option<Broken> {
+    fn too_many_at_once(&self, acted: &RecordedAction, window: Window) -> Option<Broken> {
         let leaving = self.leaving(&acted.after);
         let is_busy = |(id, i): &(&InstanceId, &Instance)| {
             i.lifecycle.is_live()
@@ -226,7 +226,7 @@ impl Judge {
 
     /// Instances that are to go and leave before their hook is over. (Where requests are shifted, new
     /// ones leave a target group and stay.)
-    fn not_prepared(&mut self, acted: &Acted) -> Vec<Broken> {
+    fn not_prepared(&mut self, acted: &RecordedAction) -> Vec<Broken> {
         let has_hook = self.spec.hooks.0.contains_key(&HookPoint::BeforeDeregister);
         let instances = match &acted.action {
             Action::Deregister { target_group, instances } if target_group.as_str() != SECOND => {
@@ -248,8 +248,8 @@ impl Judge {
         early.map(|id| (26, format!("{} before the hook of {id} is over", acted.action))).collect()
     }
 
-    fn not_drained(&self, acted: &Acted) -> Vec<Broken> {
-        let Acted { action, before, after, .. } = acted;
+    fn not_drained(&self, acted: &RecordedAction) -> Vec<Broken> {
+        let RecordedAction { action, before, after, .. } = acted;
         let mut found = Vec::new();
         for id in removed(action) {
             let Some(instance) = before.instances.get(&id) else { continue };
@@ -297,7 +297,7 @@ fn makes_room(
 }
 
 /// Returns what is not of this fleet, or is to be ignored.
-fn not_ours(acted: &Acted) -> Vec<Broken> {
+fn not_ours(acted: &RecordedAction) -> Vec<Broken> {
     let action = &acted.action;
     let mut found = Vec::new();
     for id in named(action) {

@@ -12,7 +12,7 @@ use rolling::model::event::{Envelope, Event, Report};
 use rolling::model::spec::{BatchSize, OnFailure, Policy, RollingDeployment, TrafficStep};
 use rolling_provider::{Action, Clock, Fleet, Timestamp};
 use rolling_simulator::{
-    Behaviour, EPOCH, FleetConfig, Simulator, TargetGroupConfig, VirtualClock,
+    Behaviour, EPOCH, FleetConfig, SimulatedTargetGroup, Simulator, VirtualClock,
 };
 use tokio::sync::watch;
 
@@ -36,8 +36,8 @@ pub fn fleet() -> FleetConfig {
     FleetConfig { boot_sigma: 0.0, ..FleetConfig::default() }
 }
 
-pub fn group(name: &str, register: u64) -> TargetGroupConfig {
-    TargetGroupConfig { name: name.into(), register: seconds(register), drain: seconds(20) }
+pub fn group(name: &str, register: u64) -> SimulatedTargetGroup {
+    SimulatedTargetGroup { name: name.into(), register: seconds(register), drain: seconds(20) }
 }
 
 pub fn bad(behaviour: Behaviour) -> FleetConfig {

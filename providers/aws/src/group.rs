@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 use crate::clock::ClockRef;
 use crate::connect::Aws;
 use crate::emulator::{Shape, Versions};
-use crate::in_place::{InPlace, Shown, Updates};
+use crate::in_place::{InPlaceMethod, InstanceDescription, Updates};
 use crate::lately::Lately;
 use crate::traffic::{Second, Traffic};
 
@@ -31,7 +31,7 @@ pub struct AutoScalingGroup {
     /// Instead of a template: the image that the group's own template should have.
     pub image_id: Option<String>,
     /// How to update its instances in place, if at all.
-    pub in_place: Option<InPlace>,
+    pub in_place: Option<InPlaceMethod>,
     /// The attached target groups that count; `None` for all of them.
     pub target_group_arns: Option<Vec<String>>,
     /// Whether the group rolls by itself, with instance refreshes.
@@ -97,7 +97,7 @@ pub(crate) struct Details {
     pub launched_at: Option<Timestamp>,
     pub ignored: bool,
     pub failed_in: Option<String>,
-    pub shown: Shown,
+    pub shown: InstanceDescription,
     pub shape: Shape,
 }
 

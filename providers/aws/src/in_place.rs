@@ -14,5 +14,5 @@ mod volume;
 
 pub(crate) use perform::perform;
 pub use run_command::RunCommand;
-pub use updates::InPlace;
-pub(crate) use updates::{REVISION, Shown, UPDATING, Updates};
+pub use updates::InPlaceMethod;
+pub(crate) use updates::{InstanceDescription, REVISION, UPDATING, Updates};

@@ -14,15 +14,15 @@ const LATELY: Duration = Duration::from_secs(1);
 
 /// One answer, and when it was asked for. It serves once.
 #[derive(Debug)]
-struct Once<T>(Mutex<Option<(T, Timestamp)>>);
+struct OneShotCache<T>(Mutex<Option<(T, Timestamp)>>);
 
-impl<T> Default for Once<T> {
+impl<T> Default for OneShotCache<T> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<T> Once<T> {
+impl<T> OneShotCache<T> {
     fn put(&self, answer: Option<(T, Timestamp)>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = answer;
     }
@@ -36,9 +36,9 @@ impl<T> Once<T> {
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Lately {
-    resolved: Once<AutoScalingGroup>,
-    looked_at: Once<AutoScalingGroup>,
-    instance_refreshes: Once<Option<Vec<InstanceRefresh>>>,
+    resolved: OneShotCache<AutoScalingGroup>,
+    looked_at: OneShotCache<AutoScalingGroup>,
+    instance_refreshes: OneShotCache<Option<Vec<InstanceRefresh>>>,
 }
 
 impl Lately {

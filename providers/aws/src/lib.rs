@@ -70,7 +70,7 @@ mod traffic;
 pub use config::{AssumedRole, AwsConfig, Keys, Token, WebIdentity};
 pub use connect::Aws;
 pub use group::{AutoScalingGroup, AutoScalingGroupFleet, LaunchTemplate};
-pub use in_place::{InPlace, RunCommand};
+pub use in_place::{InPlaceMethod, RunCommand};
 pub use instances::{InstancesFleet, TargetGroupInstances};
 pub use object::S3Object;
 pub use traffic::Traffic;

@@ -16,7 +16,7 @@ use rolling_provider::{
 use crate::emulator::Shape;
 use crate::error::from_sdk;
 use crate::group::{AutoScalingGroupFleet, Details};
-use crate::in_place::Shown;
+use crate::in_place::InstanceDescription;
 use crate::keys::{FAILED, IDS_A_CALL, IGNORE, OURS};
 use crate::{convert, mixed};
 
@@ -245,7 +245,7 @@ fn learned(instance: &Ec2Instance) -> Details {
         launched_at: convert::timestamp(instance.launch_time()),
         ignored: instance.tags().iter().any(|tag| tag.key() == Some(IGNORE)),
         failed_in: failed.and_then(|tag| tag.value()).map(str::to_owned),
-        shown: Shown::of(instance),
+        shown: InstanceDescription::of(instance),
         shape: Shape::of_instance(instance),
     }
 }

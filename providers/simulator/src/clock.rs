@@ -9,12 +9,12 @@ use rolling_provider::{Clock, Timestamp};
 /// A clock for one engine at a time. A wait advances it by that time and returns at once. Rollouts
 /// of hours take milliseconds and are the same every time.
 pub struct VirtualClock {
-    state: Mutex<State>,
+    state: Mutex<ClockState>,
 }
 
 type Happens = Box<dyn FnOnce() + Send>;
 
-struct State {
+struct ClockState {
     now: Timestamp,
     /// What is to happen and when, the next one last.
     due: Vec<(Timestamp, Happens)>,
@@ -23,7 +23,7 @@ struct State {
 impl VirtualClock {
     /// Creates a clock that shows `epoch` until a caller waits.
     pub fn new(epoch: Timestamp) -> Self {
-        Self { state: Mutex::new(State { now: epoch, due: Vec::new() }) }
+        Self { state: Mutex::new(ClockState { now: epoch, due: Vec::new() }) }
     }
 
     /// Runs `happens` at `at`, in the middle of the wait that this falls into, which then ends

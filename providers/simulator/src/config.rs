@@ -23,10 +23,10 @@ pub struct FleetConfig {
     /// How many zones it is spread over; at least 1.
     pub zones: u32,
     /// The load balancer's target groups; may be empty.
-    pub target_groups: Vec<TargetGroupConfig>,
+    pub target_groups: Vec<SimulatedTargetGroup>,
     /// The second target group, which requests can be shifted to. Nothing registers there by
     /// itself.
-    pub second: Option<TargetGroupConfig>,
+    pub second: Option<SimulatedTargetGroup>,
     /// How long an update in place takes; `None` where instances are replaced.
     pub update: Option<Duration>,
     /// Median time from launch to in service.
@@ -60,7 +60,7 @@ pub struct FleetConfig {
     /// itself.
     pub unmanaged: bool,
     /// How long hooks hold instances that are not released.
-    pub hooks: Hooks,
+    pub hooks: LifecycleHooks,
     /// The share of the calls that are throttled, drawn from the seed; from 0 to 1.
     pub throttled: f64,
     /// What others do, and how long after the fleet is created.
@@ -81,7 +81,7 @@ impl Default for FleetConfig {
             initial_revision: "v1".into(),
             revision: "v2".into(),
             zones: 3,
-            target_groups: vec![TargetGroupConfig {
+            target_groups: vec![SimulatedTargetGroup {
                 name: "web".into(),
                 register: Duration::from_secs(10),
                 drain: Duration::from_secs(20),
@@ -101,7 +101,7 @@ impl Default for FleetConfig {
             template_set_back: None,
             scales_in_newest: false,
             unmanaged: false,
-            hooks: Hooks::default(),
+            hooks: LifecycleHooks::default(),
             throttled: 0.0,
             events: Vec::new(),
             warnings: Vec::new(),
@@ -112,7 +112,7 @@ impl Default for FleetConfig {
 
 impl FleetConfig {
     /// Returns every target group of the fleet.
-    pub(crate) fn rotation(&self) -> impl Iterator<Item = &TargetGroupConfig> {
+    pub(crate) fn rotation(&self) -> impl Iterator<Item = &SimulatedTargetGroup> {
         self.target_groups.iter().chain(&self.second)
     }
 
@@ -148,14 +148,14 @@ impl FleetConfig {
 
 /// Lifecycle hooks. The recipient of a hook's notification completes it after a while.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Hooks {
+pub struct LifecycleHooks {
     /// How long a hook holds a booted instance before it is in service.
     pub launching: Duration,
     /// How long a hook holds a drained instance before it is gone.
     pub terminating: Duration,
 }
 
-impl Hooks {
+impl LifecycleHooks {
     /// Returns the hooks that hold anything, as the port describes them.
     pub(crate) fn described(&self) -> Vec<LifecycleHook> {
         let both = [("launch", true, self.launching), ("terminate", false, self.terminating)];
@@ -182,7 +182,7 @@ pub struct Hangs {
 
 /// One target group of a simulated fleet.
 #[derive(Clone, Debug)]
-pub struct TargetGroupConfig {
+pub struct SimulatedTargetGroup {
     /// Its name and id.
     pub name: String,
     /// The time from registered to healthy.

@@ -15,10 +15,10 @@ use rolling_provider::{
     Timestamp, Update, UpdateState,
 };
 
-use crate::config::{Behaviour, FleetConfig, TargetGroupConfig};
-use crate::fleet_state::{SimulatedInstance, State};
+use crate::config::{Behaviour, FleetConfig, SimulatedTargetGroup};
+use crate::fleet_state::{FleetState, SimulatedInstance};
 use crate::intervention::Intervention;
-use crate::state_file::{self, StateFile, Write};
+use crate::state_file::{self, FlushPolicy, StateFile};
 
 /// The processes of a simulated fleet have the names that they have on AWS.
 const PROCESSES: Processes = Processes {
@@ -49,7 +49,8 @@ pub struct Simulator {
 impl Simulator {
     /// Creates a fleet in memory, which is gone with this value.
     pub fn in_memory(config: FleetConfig, clock: Arc<dyn Clock>) -> Self {
-        let state = Arc::new(Mutex::new(StateFile::new(State::new(&config, clock.now()), None)));
+        let state =
+            Arc::new(Mutex::new(StateFile::new(FleetState::new(&config, clock.now()), None)));
         let wanted = Mutex::new(config.revision.clone());
         Self { config, clock, state, wanted, calls: AtomicU64::new(0) }
     }
@@ -67,20 +68,20 @@ impl Simulator {
     ) -> Result<Self, ProviderError> {
         let found = state_file::read(&file)?;
         let clock = clock(found.as_ref().map_or(EPOCH, |state| state.now));
-        let state = found.unwrap_or_else(|| State::new(&config, clock.now()));
+        let state = found.unwrap_or_else(|| FleetState::new(&config, clock.now()));
         let state = Arc::new(Mutex::new(StateFile::new(state, Some(file))));
         let wanted = Mutex::new(config.revision.clone());
         Ok(Self { config, clock, state, wanted, calls: AtomicU64::new(0) })
     }
 
     /// Looks at the fleet as it is now. Saves what fell due meanwhile, where it may.
-    fn look<T>(&self, look: impl FnOnce(&State) -> T) -> Result<T, ProviderError> {
+    fn look<T>(&self, look: impl FnOnce(&FleetState) -> T) -> Result<T, ProviderError> {
         let mut stored = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         stored.open_to_look()?;
         let changed = stored.state.advance(&self.config, self.clock.now());
         let look = look(&stored.state);
         // A look that changes only the time saves nothing new. Earlier changes are saved now.
-        stored.close(if changed { Write::Now } else { Write::IfDue })?;
+        stored.close(if changed { FlushPolicy::Now } else { FlushPolicy::IfDue })?;
         Ok(look)
     }
 
@@ -88,8 +89,8 @@ impl Simulator {
     /// becomes due by that, a launch for example, happens at once and not at the next look.
     fn change<T>(
         &self,
-        write: Write,
-        change: impl FnOnce(&mut State) -> Result<T, ProviderError>,
+        write: FlushPolicy,
+        change: impl FnOnce(&mut FleetState) -> Result<T, ProviderError>,
     ) -> Result<T, ProviderError> {
         let mut stored = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         stored.open()?;
@@ -103,11 +104,15 @@ impl Simulator {
     }
 
     /// Answers a call of the engine. Some calls are throttled.
-    fn ask<T>(&self, operation: &str, look: impl FnOnce(&State) -> T) -> Result<T, ProviderError> {
+    fn ask<T>(
+        &self,
+        operation: &str,
+        look: impl FnOnce(&FleetState) -> T,
+    ) -> Result<T, ProviderError> {
         self.look(|state| self.admit(operation, state).map(|()| look(state)))?
     }
 
-    fn admit(&self, operation: &str, state: &State) -> Result<(), ProviderError> {
+    fn admit(&self, operation: &str, state: &FleetState) -> Result<(), ProviderError> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         if state.now >= state.throttled_until && !self.config.throttles(call) {
             return Ok(());
@@ -129,7 +134,7 @@ impl Simulator {
         instance.launched_at + self.config.lag_of(instance.number)
     }
 
-    fn see(&self, state: &State, lists: impl Fn(&SimulatedInstance) -> bool) -> Observation {
+    fn see(&self, state: &FleetState, lists: impl Fn(&SimulatedInstance) -> bool) -> Observation {
         let instances = state.instances.iter().filter(|(_, instance)| lists(instance));
         let described = instances.map(|(id, i)| (id.clone(), self.describe(i, state.now)));
         Observation {
@@ -183,7 +188,7 @@ impl Simulator {
     /// # Errors
     /// When the fleet's file cannot be read or written.
     pub fn intervene(&self, intervention: Intervention) -> Result<(), ProviderError> {
-        self.change(Write::Now, |state| {
+        self.change(FlushPolicy::Now, |state| {
             state.intervene(&self.config, intervention);
             Ok(())
         })
@@ -213,7 +218,7 @@ impl Simulator {
 #[async_trait]
 impl Fleet for Simulator {
     async fn resolve(&self) -> Result<Target, ProviderError> {
-        let describe = |group: &TargetGroupConfig| TargetGroup {
+        let describe = |group: &SimulatedTargetGroup| TargetGroup {
             id: group.id(),
             name: group.name.clone(),
             drain: group.drain,
@@ -329,8 +334,8 @@ impl Fleet for Simulator {
     async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
         // Other processes read the record and the commands.
         let write = match action {
-            Action::WriteRecord { .. } | Action::EraseRecord { .. } => Write::Now,
-            _ => Write::Soon,
+            Action::WriteRecord { .. } | Action::EraseRecord { .. } => FlushPolicy::Now,
+            _ => FlushPolicy::Soon,
         };
         self.change(write, |state| {
             self.admit("act", state)?;

@@ -19,7 +19,7 @@ pub(crate) const SHUTDOWN: Duration = Duration::from_secs(1);
 /// The fleet's state. All times are absolute, so that looks have no side effects except launches
 /// that are due and instances that are gone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct State {
+pub(crate) struct FleetState {
     pub name: String,
     pub now: Timestamp,
     /// When the fleet was created.
@@ -71,10 +71,10 @@ pub(crate) struct CapacityState {
     pub desired: u32,
 }
 
-impl State {
+impl FleetState {
     /// Creates a fleet that has been running for a while.
     pub fn new(config: &FleetConfig, now: Timestamp) -> Self {
-        let mut state = State {
+        let mut state = FleetState {
             name: config.name.clone(),
             now,
             made_at: now,
@@ -259,7 +259,7 @@ impl State {
 pub(crate) struct Crowds(Vec<(String, usize)>);
 
 impl Crowds {
-    pub fn of(state: &State, config: &FleetConfig) -> Crowds {
+    pub fn of(state: &FleetState, config: &FleetConfig) -> Crowds {
         let mut crowds: Vec<(String, usize)> =
             (0..config.zones.max(1)).map(|index| (zone(index), 0)).collect();
         for instance in state.instances.values().filter(|instance| instance.gone_at.is_none()) {

@@ -6,9 +6,9 @@ use rolling_provider::{InstanceId, Revision, Timestamp};
 
 use crate::Intervention;
 use crate::config::FleetConfig;
-use crate::fleet_state::{Crowds, Registration, SimulatedInstance, State};
+use crate::fleet_state::{Crowds, FleetState, Registration, SimulatedInstance};
 
-impl State {
+impl FleetState {
     /// Returns when the next events until `now` happen, and which they are, in configured order.
     pub(crate) fn due(
         &self,

@@ -40,6 +40,6 @@ mod intervention;
 mod state_file;
 
 pub use clock::VirtualClock;
-pub use config::{Behaviour, FleetConfig, Hangs, Hooks, TargetGroupConfig};
+pub use config::{Behaviour, FleetConfig, Hangs, LifecycleHooks, SimulatedTargetGroup};
 pub use fleet::{EPOCH, Simulator};
 pub use intervention::Intervention;

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use rolling_provider::ProviderError;
 
-use crate::fleet_state::State;
+use crate::fleet_state::FleetState;
 
 /// How long a change may wait to be written, in real time.
 const SOON: Duration = Duration::from_millis(10);
@@ -23,7 +23,7 @@ const AGAIN: Duration = Duration::from_millis(5);
 
 /// When a change is to be written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Write {
+pub(crate) enum FlushPolicy {
     /// Before anything else.
     Now,
     /// Together with changes that follow.
@@ -34,7 +34,7 @@ pub(crate) enum Write {
 
 /// A fleet's state and its file, if it has one.
 pub(crate) struct StateFile {
-    pub state: State,
+    pub state: FleetState,
     file: Option<PathBuf>,
     /// Keeps other processes out.
     lock: Option<std::fs::File>,
@@ -51,7 +51,7 @@ type Stamp = (SystemTime, u64);
 
 impl StateFile {
     /// Creates one from a state that is kept in `file`, or only in memory.
-    pub fn new(state: State, file: Option<PathBuf>) -> StateFile {
+    pub fn new(state: FleetState, file: Option<PathBuf>) -> StateFile {
         StateFile { state, file, lock: None, due: false, writer: false, stamp: None }
     }
 
@@ -80,7 +80,7 @@ impl StateFile {
         if stamp.is_some() && stamp != self.stamp {
             let launches = std::mem::take(&mut self.state.launches);
             if let Some(found) = read(file)? {
-                self.state = State { launches, ..found };
+                self.state = FleetState { launches, ..found };
             }
             self.stamp = stamp;
         }
@@ -89,10 +89,10 @@ impl StateFile {
 
     /// Writes what is to be written now, and lets other processes in unless changes still wait.
     /// Without a lock there is nothing to write but what a look may not.
-    pub fn close(&mut self, write: Write) -> Result<(), ProviderError> {
+    pub fn close(&mut self, write: FlushPolicy) -> Result<(), ProviderError> {
         let Some(file) = self.file.as_ref().filter(|_| self.lock.is_some()) else { return Ok(()) };
-        self.due |= write != Write::IfDue;
-        if self.due && write != Write::Soon {
+        self.due |= write != FlushPolicy::IfDue;
+        if self.due && write != FlushPolicy::Soon {
             self.due = false;
             let stored = keep(file, &self.state);
             // A change that could not be written did not take place: the next call rereads the
@@ -119,7 +119,7 @@ impl StateFile {
             if let Some(stored) = stored.upgrade() {
                 let mut stored = stored.lock().unwrap_or_else(PoisonError::into_inner);
                 stored.writer = false;
-                drop(stored.close(Write::IfDue));
+                drop(stored.close(FlushPolicy::IfDue));
             }
         });
     }
@@ -127,7 +127,7 @@ impl StateFile {
 
 impl Drop for StateFile {
     fn drop(&mut self) {
-        drop(self.close(Write::IfDue));
+        drop(self.close(FlushPolicy::IfDue));
     }
 }
 
@@ -147,7 +147,7 @@ fn id(data: &std::fs::Metadata) -> u64 {
 }
 
 /// Reads the fleet from `file`, if there is one.
-pub(crate) fn read(file: &Path) -> Result<Option<State>, ProviderError> {
+pub(crate) fn read(file: &Path) -> Result<Option<FleetState>, ProviderError> {
     let operation = "read the simulator's state";
     match std::fs::read(file) {
         Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
@@ -161,7 +161,7 @@ pub(crate) fn read(file: &Path) -> Result<Option<State>, ProviderError> {
 
 /// Saves the fleet in `file`. It is written beside and renamed, so that no process reads half of
 /// it.
-fn keep(file: &Path, state: &State) -> Result<(), ProviderError> {
+fn keep(file: &Path, state: &FleetState) -> Result<(), ProviderError> {
     let write = || -> std::io::Result<()> {
         let mut beside = tempfile::NamedTempFile::new_in(folder(file))?;
         beside.write_all(&serde_json::to_vec(state)?)?;

@@ -50,5 +50,5 @@ pub use flaky::Flaky;
 pub use guarded::{GuardedFleet, VersionedRecord};
 pub use mortal::{Dies, Mortal};
 pub use stale::Stale;
-pub use witness::{Acted, Call, Witness};
+pub use witness::{Call, RecordedAction, Witness};
 pub use wrapper::Wrapper;

@@ -22,12 +22,12 @@ pub enum Call {
     /// A look, and what was so then.
     Look(Observation),
     /// An action.
-    Action(Box<Acted>),
+    Action(Box<RecordedAction>),
 }
 
 /// An action, its answer, and what was so before and after it.
 #[derive(Clone, Debug)]
-pub struct Acted {
+pub struct RecordedAction {
     /// The action.
     pub action: Action,
     /// What was so before.
@@ -104,7 +104,12 @@ impl Wrapper for Witness {
         let done = self.inner.act(action).await;
         let after = self.truth().await?;
         let action = action.clone();
-        self.keep(Call::Action(Box::new(Acted { action, before, after, done: done.clone() })));
+        self.keep(Call::Action(Box::new(RecordedAction {
+            action,
+            before,
+            after,
+            done: done.clone(),
+        })));
         done
     }
 }

@@ -7,7 +7,7 @@ use super::times::DurationText;
 
 /// A way of rolling that some attributes mean nothing to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum RolloutMode {
     /// EC2 Auto Scaling's own, with the engine `instance_refresh`.
     InstanceRefresh,
     /// Instances are updated in place, with `replacement`.
@@ -43,7 +43,7 @@ pub struct Unsupported {
     /// Its place in a deployment, as a JSON Pointer.
     pub place: &'static str,
     /// What it means nothing to.
-    pub by: Way,
+    pub by: RolloutMode,
     /// The values that it is refused with.
     pub values: Values,
     /// Why, as a sentence.
@@ -54,7 +54,7 @@ pub struct Unsupported {
 
 const fn refused(
     place: &'static str,
-    by: Way,
+    by: RolloutMode,
     values: Values,
     why: &'static str,
     remedy: &'static str,
@@ -67,9 +67,9 @@ const REMOVE: &str = "remove it";
 const NOT_LAUNCHED: &str = "nothing is launched where instances are updated in place";
 const ONLY_GROUPS: &str = "only Auto Scaling groups have instance refreshes";
 const ITS_OWN: &str = "a simulated fleet has its own second target group";
-const INSTANCE_REFRESH: Way = Way::InstanceRefresh;
-const SIMULATED: Way = Way::Target("simulated_fleet");
-const UNMANAGED: Way = Way::Target("target_group");
+const INSTANCE_REFRESH: RolloutMode = RolloutMode::InstanceRefresh;
+const SIMULATED: RolloutMode = RolloutMode::Target("simulated_fleet");
+const UNMANAGED: RolloutMode = RolloutMode::Target("target_group");
 const SHIFTS: &[&str] = &["traffic_splitting", "blue_green"];
 const HAS_BATCHES: &[&str] = &["rolling", "rolling_with_additional_batch"];
 const CHOOSE_BATCHES: &str = "remove it, or choose rolling or rolling_with_additional_batch";
@@ -80,7 +80,7 @@ pub const UNSUPPORTED: &[Unsupported] = &[
     refused("/policy", INSTANCE_REFRESH, Values::OneOf(SHIFTS),
         "an instance refresh shifts no requests",
         "choose immutable, or roll with engine rolling"),
-    refused("/policy", Way::InPlace, Values::AllBut(&["rolling", "all_at_once"]),
+    refused("/policy", RolloutMode::InPlace, Values::AllBut(&["rolling", "all_at_once"]),
         "this policy launches instances, but `replacement` updates them in place",
         "choose rolling or all_at_once"),
     refused("/policy", UNMANAGED, Values::OneOf(SHIFTS),
@@ -90,22 +90,22 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         ONLY_GROUPS, "roll with engine rolling"),
     refused("/engine", SIMULATED, Values::OneOf(&["instance_refresh"]),
         ONLY_GROUPS, "roll with engine rolling"),
-    refused("/batch_size_type", Way::PoliciesBut(HAS_BATCHES), Values::Any,
+    refused("/batch_size_type", RolloutMode::PoliciesBut(HAS_BATCHES), Values::Any,
         "this policy has no batches", CHOOSE_BATCHES),
-    refused("/batch_size", Way::PoliciesBut(HAS_BATCHES), Values::Any,
+    refused("/batch_size", RolloutMode::PoliciesBut(HAS_BATCHES), Values::Any,
         "this policy has no batches", CHOOSE_BATCHES),
-    refused("/max_surge", Way::PoliciesBut(&["rolling"]), Values::Any,
+    refused("/max_surge", RolloutMode::PoliciesBut(&["rolling"]), Values::Any,
         "this policy sets its own bounds", "remove it, or choose the policy rolling"),
-    refused("/max_unavailable", Way::PoliciesBut(&["rolling"]), Values::Any,
+    refused("/max_unavailable", RolloutMode::PoliciesBut(&["rolling"]), Values::Any,
         "this policy sets its own bounds", "remove it, or choose the policy rolling"),
-    refused("/auto_scaling_group/launch_template", Way::InPlace, Values::Any,
+    refused("/auto_scaling_group/launch_template", RolloutMode::InPlace, Values::Any,
         NOT_LAUNCHED, "remove it, or replacement"),
-    refused("/auto_scaling_group/image_id", Way::InPlace, Values::Any,
+    refused("/auto_scaling_group/image_id", RolloutMode::InPlace, Values::Any,
         NOT_LAUNCHED, "remove it, or replacement"),
     refused("/auto_scaling_group/target_group_arns", INSTANCE_REFRESH, Values::Any,
         "an instance refresh uses the group's own health checks, in every target group",
         LEAVE_OUT),
-    refused("/target_group/launch_template", Way::InPlace, Values::Any,
+    refused("/target_group/launch_template", RolloutMode::InPlace, Values::Any,
         NOT_LAUNCHED, "remove it, or replacement"),
     refused("/replacement", INSTANCE_REFRESH, Values::Any,
         "an instance refresh replaces instances", LEAVE_OUT),
@@ -113,24 +113,24 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         "simulated instances are not updated in place", REMOVE),
     refused("/restart", INSTANCE_REFRESH, Values::Any,
         "an instance refresh replaces no instance that matches the template already", LEAVE_OUT),
-    refused("/restart", Way::InPlace, Values::Any,
+    refused("/restart", RolloutMode::InPlace, Values::Any,
         "an instance that is updated in place is not launched anew", REMOVE),
-    refused("/max_surge", Way::InPlace, Values::Any,
+    refused("/max_surge", RolloutMode::InPlace, Values::Any,
         "surge has to be launched, but `replacement` updates instances in place",
         "remove it, and set max_unavailable"),
-    refused("/pacing", Way::PoliciesBut(HAS_BATCHES), Values::OneOf(&["continuous"]),
+    refused("/pacing", RolloutMode::PoliciesBut(HAS_BATCHES), Values::OneOf(&["continuous"]),
         "continuous pacing is for the rolling policies", CHOOSE_BATCHES),
     refused("/zones", INSTANCE_REFRESH, Values::OneOf(&["one_by_one"]),
         "an instance refresh itself chooses the instances, in all zones", LEAVE_OUT),
-    refused("/zones", Way::PoliciesBut(HAS_BATCHES), Values::OneOf(&["one_by_one"]),
+    refused("/zones", RolloutMode::PoliciesBut(HAS_BATCHES), Values::OneOf(&["one_by_one"]),
         "this policy replaces the instances of all zones at once", CHOOSE_BATCHES),
-    refused("/zones", Way::Continuous, Values::OneOf(&["one_by_one"]),
+    refused("/zones", RolloutMode::Continuous, Values::OneOf(&["one_by_one"]),
         "continuous pacing fills each free place at once, so that zones overlap",
         "remove it, or set pacing to batch"),
-    refused("/pause_between_batches", Way::Continuous, Values::Any,
+    refused("/pause_between_batches", RolloutMode::Continuous, Values::Any,
         "continuous pacing has no batches to pause between",
         "remove it, set pacing to batch, or use checkpoints"),
-    refused("/checkpoints", Way::Policies(&["all_at_once"]), Values::NotNothing,
+    refused("/checkpoints", RolloutMode::Policies(&["all_at_once"]), Values::NotNothing,
         "the policy all_at_once has one batch, so it cannot wait at a checkpoint",
         "remove them, or choose another policy"),
     refused("/pacing", INSTANCE_REFRESH, Values::OneOf(&["continuous"]),
@@ -145,7 +145,7 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         "choose rollback or stop, or roll with engine rolling"),
     refused("/keep_failed_instances", INSTANCE_REFRESH, Values::Above(0),
         "an instance refresh keeps none of them", LEAVE_OUT),
-    refused("/keep_failed_instances", Way::InPlace, Values::Above(0),
+    refused("/keep_failed_instances", RolloutMode::InPlace, Values::Above(0),
         "an instance that is updated in place stays where it is", REMOVE),
     refused("/lifecycle_hooks", INSTANCE_REFRESH, Values::OneOf(&["complete"]),
         "an instance refresh waits for lifecycle hooks",
@@ -154,17 +154,17 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         "unmanaged instances have no lifecycle hooks", REMOVE),
     refused("/scale_in_protected_instances", UNMANAGED, Values::Any,
         "unmanaged instances have no protection from scale-in", REMOVE),
-    refused("/lifecycle_hooks", Way::InPlace, Values::Any,
+    refused("/lifecycle_hooks", RolloutMode::InPlace, Values::Any,
         "no hook holds an instance that is updated in place", REMOVE),
     refused("/wait_for_termination", INSTANCE_REFRESH, Values::Any,
         "an instance refresh waits for hooks by its own rules", LEAVE_OUT),
-    refused("/wait_for_termination", Way::InPlace, Values::Any,
+    refused("/wait_for_termination", RolloutMode::InPlace, Values::Any,
         "nothing is terminated where instances are updated in place", REMOVE),
     refused("/health/min_drain_time", INSTANCE_REFRESH, Values::NotNothing,
         "an instance refresh drains for the deregistration delay of the target groups", LEAVE_OUT),
-    refused("/scale_in_protected_instances", Way::InPlace, Values::Any,
+    refused("/scale_in_protected_instances", RolloutMode::InPlace, Values::Any,
         "an instance that is updated in place is not scaled in", REMOVE),
-    refused("/standby_instances", Way::InPlace, Values::OneOf(&["refresh"]),
+    refused("/standby_instances", RolloutMode::InPlace, Values::OneOf(&["refresh"]),
         "an instance in standby is not updated in place", REMOVE),
     refused("/progress_deadline", INSTANCE_REFRESH, Values::Any,
         "an instance refresh gives up by its own rule: after an hour without progress", LEAVE_OUT),
@@ -172,24 +172,24 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         "an instance refresh suspends nothing", LEAVE_OUT),
     refused("/suspend_processes", UNMANAGED, Values::Any,
         "unmanaged instances have no processes to suspend", REMOVE),
-    refused("/traffic", Way::PoliciesBut(SHIFTS), Values::Any,
+    refused("/traffic", RolloutMode::PoliciesBut(SHIFTS), Values::Any,
         "this policy shifts no requests", "remove it, or choose traffic_splitting or blue_green"),
-    refused("/traffic/new_version_percent", Way::Policies(&["blue_green"]), Values::Any,
+    refused("/traffic/new_version_percent", RolloutMode::Policies(&["blue_green"]), Values::Any,
         "blue_green shifts all requests at once", REMOVE),
-    refused("/traffic/step_percent", Way::Policies(&["blue_green"]), Values::Any,
+    refused("/traffic/step_percent", RolloutMode::Policies(&["blue_green"]), Values::Any,
         "blue_green shifts all requests at once", REMOVE),
-    refused("/traffic/steps", Way::Policies(&["blue_green"]), Values::Any,
+    refused("/traffic/steps", RolloutMode::Policies(&["blue_green"]), Values::Any,
         "blue_green shifts all requests at once", REMOVE),
-    refused("/traffic/evaluation_time", Way::Policies(&["blue_green"]), Values::Any,
+    refused("/traffic/evaluation_time", RolloutMode::Policies(&["blue_green"]), Values::Any,
         "blue_green shifts all requests at once", REMOVE),
-    refused("/traffic/terminate_after", Way::Policies(&["traffic_splitting"]), Values::Any,
+    refused("/traffic/terminate_after", RolloutMode::Policies(&["traffic_splitting"]), Values::Any,
         "traffic_splitting terminates the old instances as soon as they have drained", REMOVE),
     refused("/traffic/second_target_group_arn", SIMULATED, Values::Any, ITS_OWN, REMOVE),
     refused("/traffic/listener_rule_arns", SIMULATED, Values::Any, ITS_OWN, REMOVE),
-    refused("/gates/http", Way::Continuous, Values::Any,
+    refused("/gates/http", RolloutMode::Continuous, Values::Any,
         "it is checked after each batch, and continuous pacing has no batches",
         "remove it, set pacing to batch, or use alarms"),
-    refused("/gates/command", Way::Continuous, Values::Any,
+    refused("/gates/command", RolloutMode::Continuous, Values::Any,
         "it runs after each batch, and continuous pacing has no batches",
         "remove it, set pacing to batch, or use alarms"),
     refused("/gates/http", INSTANCE_REFRESH, Values::Any,
@@ -198,10 +198,10 @@ pub const UNSUPPORTED: &[Unsupported] = &[
     refused("/gates/command", INSTANCE_REFRESH, Values::Any,
         "an instance refresh runs no command",
         "remove it, use alarms, or roll with engine rolling"),
-    refused("/hooks/after_healthy", Way::Continuous, Values::Any,
+    refused("/hooks/after_healthy", RolloutMode::Continuous, Values::Any,
         "it runs after each batch, and continuous pacing has no batches",
         "remove it, or set pacing to batch"),
-    refused("/hooks/after_batch", Way::Continuous, Values::Any,
+    refused("/hooks/after_batch", RolloutMode::Continuous, Values::Any,
         "it runs after each batch, and continuous pacing has no batches",
         "remove it, or set pacing to batch"),
     refused("/hooks", INSTANCE_REFRESH, Values::Any,
@@ -213,28 +213,28 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         "a simulated fleet keeps its record itself", REMOVE),
 ];
 
-impl Way {
+impl RolloutMode {
     /// Whether `config`, a deployment, rolls this way.
     pub(crate) fn is_chosen(self, config: &Value) -> bool {
         match self {
-            Way::InstanceRefresh => config["engine"] == "instance_refresh",
-            Way::InPlace => !config["replacement"].is_null(),
-            Way::Continuous => config["pacing"] == "continuous",
-            Way::Target(attribute) => !config[attribute].is_null(),
-            Way::Policies(names) => is_among(&config["policy"], names),
-            Way::PoliciesBut(names) => !is_among(&config["policy"], names),
+            RolloutMode::InstanceRefresh => config["engine"] == "instance_refresh",
+            RolloutMode::InPlace => !config["replacement"].is_null(),
+            RolloutMode::Continuous => config["pacing"] == "continuous",
+            RolloutMode::Target(attribute) => !config[attribute].is_null(),
+            RolloutMode::Policies(names) => is_among(&config["policy"], names),
+            RolloutMode::PoliciesBut(names) => !is_among(&config["policy"], names),
         }
     }
 
     /// Its name, in Markdown.
     pub(crate) fn name(self) -> String {
         match self {
-            Way::InstanceRefresh => "engine `instance_refresh`".into(),
-            Way::InPlace => "`replacement`".into(),
-            Way::Continuous => "continuous `pacing`".into(),
-            Way::Target(attribute) => format!("a `{attribute}`"),
-            Way::Policies(names) => format!("the policy {}", listed(names)),
-            Way::PoliciesBut(names) => format!("all policies but {}", listed(names)),
+            RolloutMode::InstanceRefresh => "engine `instance_refresh`".into(),
+            RolloutMode::InPlace => "`replacement`".into(),
+            RolloutMode::Continuous => "continuous `pacing`".into(),
+            RolloutMode::Target(attribute) => format!("a `{attribute}`"),
+            RolloutMode::Policies(names) => format!("the policy {}", listed(names)),
+            RolloutMode::PoliciesBut(names) => format!("all policies but {}", listed(names)),
         }
     }
 }

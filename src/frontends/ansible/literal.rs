@@ -56,7 +56,7 @@ pub(crate) fn parse(text: &str) -> Result<Value, LiteralError> {
     if let Ok(value) = serde_json::from_str(text) {
         return Ok(value);
     }
-    let mut reader = Reader { text, at: 0 };
+    let mut reader = LiteralParser { text, at: 0 };
     let value = reader.value(DEPTH)?;
     match reader.peek() {
         None => Ok(value),
@@ -64,12 +64,12 @@ pub(crate) fn parse(text: &str) -> Result<Value, LiteralError> {
     }
 }
 
-struct Reader<'a> {
+struct LiteralParser<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl Reader<'_> {
+impl LiteralParser<'_> {
     fn value(&mut self, depth: usize) -> Result<Value, LiteralError> {
         if depth == 0 {
             return Err(LiteralError::TooDeep);

@@ -14,7 +14,7 @@ use crate::report::text::{self, counted};
 
 /// The answer to Ansible.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Answer {
+pub(crate) struct ModuleResult {
     /// Whether the task changed (in check mode: would change) anything.
     pub(crate) changed: bool,
     /// Whether the task failed to achieve what it asks for.
@@ -29,7 +29,7 @@ pub(crate) struct Answer {
     pub(crate) diff: Option<(String, String)>,
 }
 
-impl Answer {
+impl ModuleResult {
     /// Returns the answer to a task that cannot be carried out and has touched nothing.
     pub(crate) fn invalid(found: &[Diagnostic]) -> Self {
         let lines: Vec<String> = found.iter().map(arguments::message).collect();

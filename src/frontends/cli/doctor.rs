@@ -15,7 +15,7 @@ use crate::providers::Providers;
 use crate::report::exit_codes::FAILED;
 
 /// The findings about one deployment.
-struct Found {
+struct DoctorFindings {
     name: String,
     findings: Vec<Diagnostic>,
     untried: Vec<&'static str>,
@@ -52,13 +52,19 @@ pub(crate) async fn doctor(arguments: &Arguments, context: &ProcessContext) -> u
     if is_ill { FAILED } else { 0 }
 }
 
-async fn examine(providers: &Providers, resource: &Resource, context: &ProcessContext) -> Found {
+async fn examine(
+    providers: &Providers,
+    resource: &Resource,
+    context: &ProcessContext,
+) -> DoctorFindings {
     let place =
         |error: &ProviderError| Diagnostic::from_provider(error, &resource.pointer, PROVIDER);
     let name = resource.name.clone();
     let fleet = match providers.open(&resource.config).await {
         Ok(fleet) => fleet,
-        Err(error) => return Found { name, findings: vec![place(&error)], untried: Vec::new() },
+        Err(error) => {
+            return DoctorFindings { name, findings: vec![place(&error)], untried: Vec::new() };
+        }
     };
     let Examination { errors, warnings, untried } = fleet.examine().await;
     let mut findings: Vec<Diagnostic> = errors.iter().map(place).collect();
@@ -89,7 +95,7 @@ async fn examine(providers: &Providers, resource: &Resource, context: &ProcessCo
         }
         Err(error) => add(&mut findings, place(&error)),
     }
-    Found { name, findings, untried }
+    DoctorFindings { name, findings, untried }
 }
 
 /// Adds `found`, unless it is there already.
@@ -111,11 +117,11 @@ fn raised(borrows: &[crate::model::preview::Borrowing], pointer: &str) -> Option
     Some(Diagnostic::warning(pointer, message).with_remedy(remedy))
 }
 
-fn count(found: &Found, severity: Severity) -> usize {
+fn count(found: &DoctorFindings, severity: Severity) -> usize {
     found.findings.iter().filter(|finding| finding.severity == severity).count()
 }
 
-fn text(arguments: &Arguments, found: &Found) -> String {
+fn text(arguments: &Arguments, found: &DoctorFindings) -> String {
     let mut lines: Vec<String> =
         found.findings.iter().map(|finding| arguments.located(finding)).collect();
     if !found.untried.is_empty() {

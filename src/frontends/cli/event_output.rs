@@ -3,7 +3,7 @@
 use std::io;
 
 use super::arguments::{Arguments, OutputFormat, is_live, print_json};
-use super::live::Live;
+use super::live::LiveDisplay;
 use crate::engine::Rollout;
 use crate::host::process_context::ProcessContext;
 use crate::host::stdout::print_line;
@@ -21,7 +21,7 @@ pub(super) fn shower<'a>(
     match arguments.output {
         OutputFormat::Json => Box::new(|envelope| print_json(&json_line(name, envelope))),
         OutputFormat::Text if is_live(context) => {
-            let mut live = Live::new(rollout.clock());
+            let mut live = LiveDisplay::new(rollout.clock());
             Box::new(move |envelope| live.show(envelope))
         }
         OutputFormat::Text => {

@@ -15,13 +15,13 @@ use crate::report::text;
 const BAR: &str = "[{bar:32}] {pos} of {len} updated, {clock}\n{spinner} {wide_msg}";
 
 /// Draws on standard error's terminal.
-pub(crate) struct Live {
+pub(crate) struct LiveDisplay {
     bar: ProgressBar,
     clock: Arc<dyn Clock>,
     serving: usize,
 }
 
-impl Live {
+impl LiveDisplay {
     /// Creates an empty display, which measures elapsed time by `clock`, the fleet's clock.
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self { bar: ProgressBar::hidden(), clock, serving: 0 }

@@ -32,7 +32,7 @@ pub(crate) const TYPE: &str = "rolling_deployment";
 
 /// The settings of the peer.
 #[derive(Clone)]
-pub(crate) struct Session {
+pub(crate) struct PeerSettings {
     providers: Arc<Providers>,
     caller: Caller,
     /// Whether gates may run commands on this host.
@@ -40,7 +40,7 @@ pub(crate) struct Session {
 }
 
 /// A request that a worker handles.
-pub(crate) struct Work {
+pub(crate) struct RequestJob {
     /// The name of the rollout, if one begins and the peer does not name it.
     pub(crate) name: String,
     /// Distinguishes this operation's lease from those of others in this process.
@@ -51,7 +51,7 @@ pub(crate) struct Work {
     pub(crate) out: Outbox,
 }
 
-impl Session {
+impl PeerSettings {
     /// Creates a session whose provider only the environment configures.
     pub(crate) fn new(runs_commands: bool, context: &ProcessContext) -> Self {
         let providers = Arc::new(Providers::new(Default::default(), &context.clock));
@@ -88,7 +88,7 @@ impl Session {
         self,
         method: &str,
         params: Value,
-        work: Work,
+        work: RequestJob,
     ) -> Result<Value, RpcError> {
         match method {
             "resource.apply" => return self.apply(read(method, params)?, work).await,
@@ -109,7 +109,7 @@ impl Session {
     }
 
     /// Returns the caller of an operation, with what it knows from the `prior` state.
-    fn caller(&self, work: &Work, name: Option<&str>, prior: &Value) -> Caller {
+    fn caller(&self, work: &RequestJob, name: Option<&str>, prior: &Value) -> Caller {
         let (completed, previous) = resource_state::stored_revisions(prior);
         Caller {
             rollout_id: name.unwrap_or(&work.name).to_owned(),
@@ -159,7 +159,7 @@ pub(crate) fn schema() -> Result<Value, RpcError> {
         sensitive: Vec::new(),
         force_new: crate::document::target_names().map(Into::into).collect(),
     };
-    let state = schema::of::<schema::State>();
+    let state = schema::of::<schema::DeploymentState>();
     let resource = m::ResourceSchema { version: schema::VERSION, config, state, attributes };
     write(&m::SchemaResult {
         provider: schema::of::<document::config::ProviderConfig>(),

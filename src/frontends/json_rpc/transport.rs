@@ -76,11 +76,11 @@ pub fn read_line(reader: &mut impl BufRead, longest: usize) -> Inbound {
 #[derive(Clone)]
 pub(crate) struct Outbox {
     lines: mpsc::Sender<String>,
-    waiting: Arc<Waiting>,
+    waiting: Arc<QueuedBytes>,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct QueuedBytes {
     bytes: AtomicUsize,
     written: Notify,
 }
@@ -112,7 +112,7 @@ pub(crate) fn write_lines(
 ) -> (Outbox, tokio::sync::oneshot::Receiver<io::Result<()>>) {
     let (send, lines) = mpsc::channel::<String>();
     let (done, is_done) = tokio::sync::oneshot::channel();
-    let waiting = Arc::new(Waiting::default());
+    let waiting = Arc::new(QueuedBytes::default());
     let outbox = Outbox { lines: send, waiting: Arc::clone(&waiting) };
     std::thread::spawn(move || {
         let mut buffer = Vec::new();

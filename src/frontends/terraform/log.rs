@@ -54,9 +54,9 @@ impl<S: Subscriber> Layer<S> for ToHost {
         let Some(clock) = CLOCK.get() else { return };
         let at = UNIX_EPOCH + Duration::from_millis(clock.now().0);
         let metadata = event.metadata();
-        let mut fields = Fields::default();
+        let mut fields = LogFields::default();
         event.record(&mut fields);
-        let Fields { mut message, mut fields } = fields;
+        let LogFields { mut message, mut fields } = fields;
         message.truncate(message.floor_char_boundary(MAX_LOG));
         fields.insert("@level".into(), json!(metadata.level().as_str().to_ascii_lowercase()));
         fields.insert("@message".into(), json!(printable::line(&message)));
@@ -70,12 +70,12 @@ impl<S: Subscriber> Layer<S> for ToHost {
 }
 
 #[derive(Default)]
-struct Fields {
+struct LogFields {
     message: String,
     fields: Map<String, Value>,
 }
 
-impl Visit for Fields {
+impl Visit for LogFields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let text = format!("{value:?}");
         match field.name() {

@@ -120,13 +120,13 @@ where
     let mut grpc = Grpc::new(codec)
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE);
-    grpc.unary(Once(Some(work)), call).await
+    grpc.unary(UnaryMethod(Some(work)), call).await
 }
 
 /// A method that is called once.
-struct Once<W>(Option<W>);
+struct UnaryMethod<W>(Option<W>);
 
-impl<Q, A, F, W> UnaryService<Q> for Once<W>
+impl<Q, A, F, W> UnaryService<Q> for UnaryMethod<W>
 where
     W: FnOnce(Q) -> F + Send + 'static,
     Q: Send + 'static,

@@ -8,7 +8,7 @@ use crate::record::{Ending, Phase, Record};
 
 /// The state of a rollout, as far as commands are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
+pub enum ControlState {
     /// There is no rollout.
     Absent,
     /// An engine holds the lease and has not yet written what it begins or continues.
@@ -25,7 +25,7 @@ pub enum State {
 
 /// What a command does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Effect {
+pub enum CommandEffect {
     /// End early, with this ending.
     Halt(Ending),
     /// Roll back to the last completed revision.
@@ -44,87 +44,93 @@ pub enum Effect {
 }
 
 /// Every state.
-pub const STATES: [State; 12] = [
-    State::Absent,
-    State::Unrecorded,
-    State::Rolling,
-    State::RollingBack,
-    State::Halting(Ending::Failed),
-    State::Halting(Ending::Paused),
-    State::Halting(Ending::Aborted),
-    State::Halting(Ending::Interrupted),
-    State::Halted(Ending::Failed),
-    State::Halted(Ending::Paused),
-    State::Halted(Ending::Aborted),
-    State::Halted(Ending::Interrupted),
+pub const STATES: [ControlState; 12] = [
+    ControlState::Absent,
+    ControlState::Unrecorded,
+    ControlState::Rolling,
+    ControlState::RollingBack,
+    ControlState::Halting(Ending::Failed),
+    ControlState::Halting(Ending::Paused),
+    ControlState::Halting(Ending::Aborted),
+    ControlState::Halting(Ending::Interrupted),
+    ControlState::Halted(Ending::Failed),
+    ControlState::Halted(Ending::Paused),
+    ControlState::Halted(Ending::Aborted),
+    ControlState::Halted(Ending::Interrupted),
 ];
 
 /// Returns what `command` does to a rollout in `state`. The last command wins: a rollout that ends
 /// early may still end otherwise, or continue or roll back, until a failure or an abort is its end.
-pub fn effect(command: Command, state: State) -> Effect {
+pub fn effect(command: Command, state: ControlState) -> CommandEffect {
+    use ControlState::{Absent, Halted, Halting, Rolling, RollingBack, Unrecorded};
     use Ending::{Aborted, Failed, Interrupted, Paused};
-    use State::{Absent, Halted, Halting, Rolling, RollingBack, Unrecorded};
     match (command, state) {
-        (_, Absent) => Effect::Absent,
+        (_, Absent) => CommandEffect::Absent,
 
         // Without a record there is nothing to continue later.
-        (Command::Pause | Command::Rollback, Unrecorded) => Effect::Halt(Aborted),
-        (Command::Pause, Rolling | RollingBack | Halting(Interrupted)) => Effect::Halt(Paused),
-        (Command::Pause, Halting(Paused) | Halted(Paused)) => Effect::Already,
+        (Command::Pause | Command::Rollback, Unrecorded) => CommandEffect::Halt(Aborted),
+        (Command::Pause, Rolling | RollingBack | Halting(Interrupted)) => {
+            CommandEffect::Halt(Paused)
+        }
+        (Command::Pause, Halting(Paused) | Halted(Paused)) => CommandEffect::Already,
         (Command::Pause, Halting(Failed | Aborted) | Halted(Failed | Aborted | Interrupted)) => {
-            Effect::TooLate
+            CommandEffect::TooLate
         }
 
-        (Command::Resume, Unrecorded | Rolling | RollingBack) => Effect::Resume,
-        (Command::Resume, Halting(Paused) | Halted(Paused | Interrupted)) => Effect::Resume,
-        (Command::Resume, Halting(Interrupted)) => Effect::Later,
-        (Command::Resume, Halting(Failed | Aborted) | Halted(Failed | Aborted)) => Effect::TooLate,
+        (Command::Resume, Unrecorded | Rolling | RollingBack) => CommandEffect::Resume,
+        (Command::Resume, Halting(Paused) | Halted(Paused | Interrupted)) => CommandEffect::Resume,
+        (Command::Resume, Halting(Interrupted)) => CommandEffect::Later,
+        (Command::Resume, Halting(Failed | Aborted) | Halted(Failed | Aborted)) => {
+            CommandEffect::TooLate
+        }
 
-        (Command::Abort, Unrecorded | Rolling | RollingBack) => Effect::Halt(Aborted),
-        (Command::Abort, Halting(Paused | Interrupted) | Halted(Paused)) => Effect::Halt(Aborted),
-        (Command::Abort, Halting(Aborted) | Halted(Aborted)) => Effect::Already,
+        (Command::Abort, Unrecorded | Rolling | RollingBack) => CommandEffect::Halt(Aborted),
+        (Command::Abort, Halting(Paused | Interrupted) | Halted(Paused)) => {
+            CommandEffect::Halt(Aborted)
+        }
+        (Command::Abort, Halting(Aborted) | Halted(Aborted)) => CommandEffect::Already,
         // What is borrowed is restored in any case.
-        (Command::Abort, Halting(Failed) | Halted(Failed | Interrupted)) => Effect::TooLate,
+        (Command::Abort, Halting(Failed) | Halted(Failed | Interrupted)) => CommandEffect::TooLate,
 
-        (Command::Rollback, RollingBack) => Effect::Already,
-        (Command::Rollback, Halting(Interrupted)) => Effect::Later,
+        (Command::Rollback, RollingBack) => CommandEffect::Already,
+        (Command::Rollback, Halting(Interrupted)) => CommandEffect::Later,
         (Command::Rollback, Rolling | Halting(Failed | Paused | Aborted) | Halted(_)) => {
-            Effect::RollBack
+            CommandEffect::RollBack
         }
     }
 }
 
-impl State {
+impl ControlState {
     /// Returns the state that `record` shows; `is_leased` says whether a live engine holds the
     /// lease.
-    pub fn of(record: Option<&Record>, is_leased: bool) -> State {
+    pub fn of(record: Option<&Record>, is_leased: bool) -> ControlState {
         match record.map(|record| (record.phase, record.rolls_back)) {
-            None if !is_leased => State::Absent,
-            None => State::Unrecorded,
-            Some((Phase::Halted(_), _)) if is_leased => State::Unrecorded,
-            Some((Phase::Rolling, true)) => State::RollingBack,
-            Some((Phase::Rolling, false)) => State::Rolling,
-            Some((Phase::Halting(ending), _)) => State::Halting(ending),
-            Some((Phase::Halted(ending), _)) => State::Halted(ending),
+            None if !is_leased => ControlState::Absent,
+            None => ControlState::Unrecorded,
+            Some((Phase::Halted(_), _)) if is_leased => ControlState::Unrecorded,
+            Some((Phase::Rolling, true)) => ControlState::RollingBack,
+            Some((Phase::Rolling, false)) => ControlState::Rolling,
+            Some((Phase::Halting(ending), _)) => ControlState::Halting(ending),
+            Some((Phase::Halted(ending), _)) => ControlState::Halted(ending),
         }
     }
 
     /// Whether an engine still has something to do.
     pub(super) fn is_under_way(self) -> bool {
-        !matches!(self, State::Absent | State::Halted(_))
+        !matches!(self, ControlState::Absent | ControlState::Halted(_))
     }
 }
 
-impl Effect {
+impl CommandEffect {
     /// Whether there is anything to do, now or later.
     pub fn changes(self) -> bool {
-        !matches!(self, Effect::Already | Effect::TooLate | Effect::Absent)
+        !matches!(self, CommandEffect::Already | CommandEffect::TooLate | CommandEffect::Absent)
     }
 }
 
 /// What an engine at work does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Work {
+pub struct EngineActivity {
     /// Whether its record is written.
     pub recorded: bool,
     /// Whether it rolls back.
@@ -135,18 +141,20 @@ pub struct Work {
     pub asked_to_end: bool,
 }
 
-impl Work {
+impl EngineActivity {
     /// Returns what `command` does here and now.
-    pub fn effect(self, command: Command) -> Effect {
+    pub fn effect(self, command: Command) -> CommandEffect {
         let state = match self.halt {
-            Some(ending) => State::Halting(ending),
-            None if !self.recorded => State::Unrecorded,
-            None if self.back => State::RollingBack,
-            None => State::Rolling,
+            Some(ending) => ControlState::Halting(ending),
+            None if !self.recorded => ControlState::Unrecorded,
+            None if self.back => ControlState::RollingBack,
+            None => ControlState::Rolling,
         };
         match effect(command, state) {
             // A process that was asked to end does not do this, whatever its ending.
-            Effect::Resume | Effect::RollBack if self.asked_to_end => Effect::Later,
+            CommandEffect::Resume | CommandEffect::RollBack if self.asked_to_end => {
+                CommandEffect::Later
+            }
             effect => effect,
         }
     }
@@ -154,7 +162,7 @@ impl Work {
 
 /// What an engine does with a record that it finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Found {
+pub enum RecordDisposition {
     /// The recorded rollout has ended, or led elsewhere: the engine's own rollout, or a command, is
     /// next.
     Over,
@@ -165,17 +173,21 @@ pub enum Found {
 }
 
 /// Returns what an engine that wants `wanted`, with its own `command` if any, does with `record`.
-pub fn found(record: &Record, wanted: &Goal, command: Option<Command>) -> Found {
+pub fn found(record: &Record, wanted: &Goal, command: Option<Command>) -> RecordDisposition {
     let resumes = command == Some(Command::Resume);
     if !record.leads_to(wanted) {
-        return Found::Over;
+        return RecordDisposition::Over;
     }
     match record.phase {
-        Phase::Rolling => Found::GoesOn,
-        Phase::Halting(Ending::Interrupted) | Phase::Halted(Ending::Interrupted) => Found::GoesOn,
-        Phase::Halting(Ending::Paused) | Phase::Halted(Ending::Paused) if resumes => Found::GoesOn,
-        Phase::Halting(ending) => Found::Ending(ending),
-        Phase::Halted(_) => Found::Over,
+        Phase::Rolling => RecordDisposition::GoesOn,
+        Phase::Halting(Ending::Interrupted) | Phase::Halted(Ending::Interrupted) => {
+            RecordDisposition::GoesOn
+        }
+        Phase::Halting(Ending::Paused) | Phase::Halted(Ending::Paused) if resumes => {
+            RecordDisposition::GoesOn
+        }
+        Phase::Halting(ending) => RecordDisposition::Ending(ending),
+        Phase::Halted(_) => RecordDisposition::Over,
     }
 }
 
@@ -190,17 +202,19 @@ pub fn is_as_asked(command: Command, outcome: Outcome) -> bool {
 }
 
 /// Whether `state` is what `command` asks for.
-pub(super) fn is_so(command: Command, state: State) -> bool {
+pub(super) fn is_so(command: Command, state: ControlState) -> bool {
     match (command, state) {
-        (Command::Pause, State::Halting(ending) | State::Halted(ending)) => {
+        (Command::Pause, ControlState::Halting(ending) | ControlState::Halted(ending)) => {
             ending == Ending::Paused
         }
-        (Command::Abort, State::Halting(ending) | State::Halted(ending)) => {
+        (Command::Abort, ControlState::Halting(ending) | ControlState::Halted(ending)) => {
             ending == Ending::Aborted
         }
         (Command::Pause | Command::Abort, _) => false,
-        (Command::Resume, state) => matches!(state, State::Rolling | State::RollingBack),
-        (Command::Rollback, state) => state == State::RollingBack,
+        (Command::Resume, state) => {
+            matches!(state, ControlState::Rolling | ControlState::RollingBack)
+        }
+        (Command::Rollback, state) => state == ControlState::RollingBack,
     }
 }
 
@@ -214,12 +228,16 @@ mod tests {
             for command in Command::ALL {
                 let effect = effect(command, state);
                 let what = format!("{command:?} {state:?}: {effect:?}");
-                let goes = matches!(effect, Effect::Resume | Effect::RollBack);
+                let goes = matches!(effect, CommandEffect::Resume | CommandEffect::RollBack);
                 assert!(!goes || matches!(command, Command::Resume | Command::Rollback), "{what}");
-                assert_eq!(effect == Effect::Absent, state == State::Absent, "{what}");
-                if let Effect::Halt(ending) = effect {
+                assert_eq!(
+                    effect == CommandEffect::Absent,
+                    state == ControlState::Absent,
+                    "{what}"
+                );
+                if let CommandEffect::Halt(ending) = effect {
                     // The same command once more changes nothing.
-                    let again = self::effect(command, State::Halting(ending));
+                    let again = self::effect(command, ControlState::Halting(ending));
                     assert!(!again.changes() || command == Command::Rollback, "{what}");
                 }
             }

@@ -19,7 +19,7 @@ const BEYOND_THAT: Duration = Duration::from_secs(900);
 
 /// What to do about a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next<'a> {
+pub(crate) enum RefreshDecision<'a> {
     /// Nothing: everything is as it should be.
     Nothing,
     /// Start a refresh.
@@ -36,14 +36,14 @@ pub(crate) fn next<'a>(
     spec: &RollingDeployment,
     target: &Target,
     look: &Observation,
-) -> Next<'a> {
+) -> RefreshDecision<'a> {
     match latest.filter(|instance_refresh| !instance_refresh.state.is_over()) {
         Some(instance_refresh) if leads_there(instance_refresh, target) => {
-            Next::Join(instance_refresh)
+            RefreshDecision::Join(instance_refresh)
         }
-        Some(instance_refresh) => Next::Foreign(instance_refresh),
-        None if is_done(spec, target, look) => Next::Nothing,
-        None => Next::Start,
+        Some(instance_refresh) => RefreshDecision::Foreign(instance_refresh),
+        None if is_done(spec, target, look) => RefreshDecision::Nothing,
+        None => RefreshDecision::Start,
     }
 }
 

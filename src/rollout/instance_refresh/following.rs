@@ -5,7 +5,7 @@ use std::time::Duration;
 use rolling_provider::{InstanceRefresh, InstanceRefreshState, Target, Timestamp};
 
 use super::follow::{gives_up_after, idle, summary, verdict};
-use super::found::Found;
+use super::found::RefreshContext;
 use crate::model::event::Outcome;
 use crate::model::spec::RollingDeployment;
 use crate::model::wait::{Wait, WaitKind};
@@ -32,7 +32,7 @@ pub(crate) struct Following {
 
 /// What a look at a refresh leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum FollowOutcome {
     /// The refresh is over.
     Over(Outcome),
     /// It makes no progress: why it is followed no further.
@@ -80,20 +80,20 @@ impl Following {
     }
 
     /// Returns what `found`, the refresh at `now`, leads to.
-    pub(crate) fn next(&self, found: &InstanceRefresh, now: Timestamp) -> Step {
+    pub(crate) fn next(&self, found: &InstanceRefresh, now: Timestamp) -> FollowOutcome {
         if let Some(outcome) = verdict(found) {
-            return Step::Over(outcome);
+            return FollowOutcome::Over(outcome);
         }
         let summary = summary(found);
         if now.since(self.progressed_at) > self.limit {
             let limit = humantime::format_duration(self.limit);
-            return Step::Stuck(format!(
+            return FollowOutcome::Stuck(format!(
                 "instance refresh {} has made no progress for {limit} ({summary}), and still runs",
                 found.id
             ));
         }
         let (kind, deadline) = (WaitKind::InstanceRefresh, self.progressed_at + self.limit);
-        Step::Wait(Wait { kind, instances: Vec::new(), detail: Some(summary), deadline })
+        FollowOutcome::Wait(Wait { kind, instances: Vec::new(), detail: Some(summary), deadline })
     }
 }
 
@@ -111,7 +111,11 @@ pub(crate) struct Unsettled {
 /// Returns what is missing, by the look that `found` has, in a group whose refresh is over since
 /// `begin`: every instance has to serve and, with `rolled`, the refresh to have done its work. A
 /// refresh that is Successful proves none of this.
-pub(crate) fn unsettled(found: Found<'_>, rolled: bool, begin: Timestamp) -> Option<Unsettled> {
+pub(crate) fn unsettled(
+    found: RefreshContext<'_>,
+    rolled: bool,
+    begin: Timestamp,
+) -> Option<Unsettled> {
     let earliest = begin + SETTLES_WITHIN;
     if let Some(message) = found.not_rolled().filter(|_| rolled) {
         return Some(Unsettled { message, deadline: earliest, wait: None });
@@ -142,14 +146,16 @@ mod tests {
         let rolling = instance_refresh(ROLLING, Some("lt-1:2"));
         following.observe(&rolling, true, None, at(100));
         let limit = following.limit;
-        let Step::Wait(wait) = following.next(&rolling, at(100) + limit) else { panic!("a wait") };
+        let FollowOutcome::Wait(wait) = following.next(&rolling, at(100) + limit) else {
+            panic!("a wait")
+        };
         assert_eq!(wait.deadline, at(100) + limit);
-        let Step::Stuck(reason) = following.next(&rolling, at(101) + limit) else {
+        let FollowOutcome::Stuck(reason) = following.next(&rolling, at(101) + limit) else {
             panic!("it is stuck")
         };
         assert!(reason.contains("r-1 has made no progress for"), "{reason}");
         let over = instance_refresh(InstanceRefreshState::Cancelled, Some("lt-1:2"));
-        assert_eq!(following.next(&over, at(101) + limit), Step::Over(Outcome::Aborted));
+        assert_eq!(following.next(&over, at(101) + limit), FollowOutcome::Over(Outcome::Aborted));
     }
 
     #[test]
@@ -179,8 +185,13 @@ mod tests {
                 (instance.healthy, instance.launched_at) = (healthy, Some(at(50)));
             }
             let (latest, known_completed) = (None, None);
-            let found =
-                Found { latest, spec: &spec, target: &target, look: &look, known_completed };
+            let found = RefreshContext {
+                latest,
+                spec: &spec,
+                target: &target,
+                look: &look,
+                known_completed,
+            };
             unsettled(found, rolled, at(100))
         };
         assert_eq!(left("lt-1:2", true, true), None);

@@ -5,11 +5,11 @@ use rolling_provider::{
     InstanceRefresh, InstanceRefreshState, Observation, ProviderError, Revision, Target,
 };
 
-use super::follow::{self, Idle, Next, idle, leads_there, next, status, summary};
+use super::follow::{self, Idle, RefreshDecision, idle, leads_there, next, status, summary};
 use crate::model::preview::Preview;
 use crate::model::spec::RollingDeployment;
 use crate::record::command::Command;
-use crate::rollout::control::{Answer, no_op};
+use crate::rollout::control::{CommandReply, no_op};
 
 /// How to proceed with a refresh that another document has begun.
 const ITS_OWN_DOCUMENT: &str = "wait for it to end, use the document that it was begun with, or \
@@ -17,7 +17,7 @@ const ITS_OWN_DOCUMENT: &str = "wait for it to end, use the document that it was
 
 /// A group and its latest refresh.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Found<'a> {
+pub(crate) struct RefreshContext<'a> {
     /// The latest refresh of the group, if there is any.
     pub(crate) latest: Option<&'a InstanceRefresh>,
     /// The deployment.
@@ -30,17 +30,17 @@ pub(crate) struct Found<'a> {
     pub(crate) known_completed: Option<&'a Revision>,
 }
 
-impl<'a> Found<'a> {
+impl<'a> RefreshContext<'a> {
     /// Returns what to do about the group.
-    pub(crate) fn next(self) -> Next<'a> {
+    pub(crate) fn next(self) -> RefreshDecision<'a> {
         next(self.latest, self.spec, self.target, self.look)
     }
 
     /// Returns the refresh to the wanted revision that is under way, if there is one.
     pub(crate) fn under_way(self) -> Option<&'a InstanceRefresh> {
         match self.next() {
-            Next::Join(instance_refresh) => Some(instance_refresh),
-            Next::Nothing | Next::Start | Next::Foreign(_) => None,
+            RefreshDecision::Join(instance_refresh) => Some(instance_refresh),
+            RefreshDecision::Nothing | RefreshDecision::Start | RefreshDecision::Foreign(_) => None,
         }
     }
 
@@ -48,8 +48,8 @@ impl<'a> Found<'a> {
     /// one.
     pub(crate) fn foreign(self) -> Option<String> {
         match self.next() {
-            Next::Foreign(instance_refresh) => Some(foreign(instance_refresh)),
-            Next::Nothing | Next::Start | Next::Join(_) => None,
+            RefreshDecision::Foreign(instance_refresh) => Some(foreign(instance_refresh)),
+            RefreshDecision::Nothing | RefreshDecision::Start | RefreshDecision::Join(_) => None,
         }
     }
 
@@ -57,8 +57,8 @@ impl<'a> Found<'a> {
     /// matters, and why.
     pub(crate) fn status(self) -> Option<(&'static str, Option<String>)> {
         let latest = self.latest.filter(|latest| leads_there(latest, self.target))?;
-        let matters =
-            self.next() != Next::Nothing && latest.state != InstanceRefreshState::Succeeded;
+        let matters = self.next() != RefreshDecision::Nothing
+            && latest.state != InstanceRefreshState::Succeeded;
         let reason = || latest.rollback_reason.clone().or(latest.reason.clone());
         matters.then(|| (status(latest), reason()))
     }
@@ -79,7 +79,7 @@ impl<'a> Found<'a> {
     /// Returns the instances that do not serve in a group where the cloud has nothing left to
     /// replace, unless the group is known to have served so before.
     pub(crate) fn unproven(self) -> Option<Idle> {
-        let is_rolled = self.next() == Next::Nothing;
+        let is_rolled = self.next() == RefreshDecision::Nothing;
         let has_served = self.known_completed == Some(&self.target.revision);
         idle(self.spec, self.target, self.look).filter(|_| is_rolled && !has_served)
     }
@@ -87,20 +87,20 @@ impl<'a> Found<'a> {
     /// Adds to a preview what only the refresh under way tells.
     pub(crate) fn add_to(self, preview: &mut Preview) {
         let warning = match self.next() {
-            Next::Start => return,
-            Next::Nothing => {
+            RefreshDecision::Start => return,
+            RefreshDecision::Nothing => {
                 let Some(idle) = self.unproven() else { return };
                 let message = idle.message;
                 format!(
                     "no instance has to be replaced, but {message}: an apply waits until they serve"
                 )
             }
-            Next::Join(instance_refresh) => format!(
+            RefreshDecision::Join(instance_refresh) => format!(
                 "instance refresh {} is under way and is followed ({})",
                 instance_refresh.id,
                 summary(instance_refresh)
             ),
-            Next::Foreign(instance_refresh) => {
+            RefreshDecision::Foreign(instance_refresh) => {
                 format!("{}: an apply does nothing while it runs", foreign(instance_refresh))
             }
         };
@@ -132,15 +132,16 @@ impl<'a> Found<'a> {
     }
 
     /// Returns why `command` could change nothing, if so.
-    pub(crate) fn idle(self, command: Command) -> Option<Answer> {
-        let is_there = matches!(self.next(), Next::Join(_) | Next::Foreign(_));
+    pub(crate) fn idle(self, command: Command) -> Option<CommandReply> {
+        let is_there =
+            matches!(self.next(), RefreshDecision::Join(_) | RefreshDecision::Foreign(_));
         let is_idle = !is_there && matches!(command, Command::Abort | Command::Rollback);
         no_op(command, None, false).filter(|_| is_idle)
     }
 
     /// Returns what a refresh to the revision has not done, if anything.
     pub(crate) fn not_rolled(self) -> Option<String> {
-        let Found { spec, target, look, .. } = self;
+        let RefreshContext { spec, target, look, .. } = self;
         if follow::is_done(spec, target, look) {
             return None;
         }
@@ -190,11 +191,11 @@ mod tests {
         latest: Option<&InstanceRefresh>,
         runs: &str,
         known_completed: Option<&Revision>,
-        check: impl Fn(Found<'_>) -> T,
+        check: impl Fn(RefreshContext<'_>) -> T,
     ) -> T {
         let (spec, target) = (spec(), target());
         let look = with_instance(look(runs), "i-1", runs);
-        check(Found { latest, spec: &spec, target: &target, look: &look, known_completed })
+        check(RefreshContext { latest, spec: &spec, target: &target, look: &look, known_completed })
     }
 
     #[test]
@@ -254,7 +255,8 @@ mod tests {
         let mut look = with_instance(look("lt-1:2"), "i-1", "lt-1:2");
         let unproven = |look: &Observation, known: Option<&Revision>| {
             let (latest, known_completed) = (None, known);
-            let found = Found { latest, spec: &spec, target: &target, look, known_completed };
+            let found =
+                RefreshContext { latest, spec: &spec, target: &target, look, known_completed };
             found.unproven().map(|idle| idle.message)
         };
         assert_eq!(unproven(&look, None), None);

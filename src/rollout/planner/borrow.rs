@@ -9,7 +9,7 @@ use super::{BatchStart, Plan, Step, View, gate, hook, launch, pace, shift};
 use crate::model::spec::Pacing;
 use crate::record::command::Command;
 use crate::record::{
-    Borrowed, BorrowedMax, Ending, FAILED, Group, Phase, Record, routing_fingerprint,
+    Borrowed, BorrowedMax, Ending, FAILED, InstanceSet, Phase, Record, routing_fingerprint,
 };
 
 /// Plans what must be in place and is not yet. Returns the record that stands after this plan.
@@ -267,7 +267,7 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
         acknowledged: Vec::new(),
         owned: false,
         promoted: false,
-        victims: Group::default(),
+        victims: InstanceSet::default(),
         hooks: hook::begin(input, previous),
         borrowed: borrowed(input, previous),
         completed: match previous {

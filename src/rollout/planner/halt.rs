@@ -14,8 +14,8 @@ use super::input::Input;
 use super::{Member, Plan, Step, Verdict, View, borrow, hook, in_place, launch, shift};
 use crate::model::event::Outcome;
 use crate::model::wait::{Wait, WaitKind};
-use crate::record::{Borrowed, Ending, Group, HookRecord, Phase, Record};
-use crate::rollout::control::Effect;
+use crate::record::{Borrowed, Ending, HookRecord, InstanceSet, Phase, Record};
+use crate::rollout::control::CommandEffect;
 use crate::rollout::state::Halt;
 
 pub(super) use self::restore::{give_back, resume_scaling, unsettled};
@@ -25,7 +25,7 @@ pub(super) const NOT_YET_SURE: &str =
     "registered again so lately that a look may be from before it was taken out";
 
 /// The input of every step of a halt.
-struct Way<'a> {
+struct HaltContext<'a> {
     input: &'a Input<'a>,
     view: &'a View<'a>,
     halt: &'a Halt,
@@ -48,7 +48,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
         plan.verdict = Verdict::Halted;
         return plan;
     };
-    let way = Way {
+    let way = HaltContext {
         input,
         view,
         halt,
@@ -85,19 +85,21 @@ fn is_halted(record: &Record, halt: &Halt) -> bool {
     has_ended || record.phase == Phase::Halted(halt.ending)
 }
 
-impl Way<'_> {
+impl HaltContext<'_> {
     fn is_refused(&self, action: &Action) -> bool {
         self.input.state.failures.refused.iter().any(|(refused, _)| refused == action)
     }
 
     /// Writes the halt, and the command that it acknowledges, into the record.
     fn note(&self, plan: &mut Plan) {
-        let Way { input, halt, record, .. } = *self;
+        let HaltContext { input, halt, record, .. } = *self;
         let state = input.state;
         let phase = Phase::Halting(halt.ending);
         // A command that changes nothing is acknowledged, too, so that it is not obeyed later.
-        let control =
-            state.control.as_ref().filter(|control| state.effect(control.command) != Effect::Later);
+        let control = state
+            .control
+            .as_ref()
+            .filter(|control| state.effect(control.command) != CommandEffect::Later);
         let unanswered = control.is_some_and(|control| !control.is_acknowledged(Some(record)));
         if record.phase == phase && !unanswered {
             return;
@@ -148,7 +150,7 @@ impl Way<'_> {
 
     /// Removes surge and restores what else is borrowed, as far as possible now.
     fn give_back(&self, leaving: &BTreeSet<InstanceId>, plan: &mut Plan) {
-        let Way { input, view, record, .. } = *self;
+        let HaltContext { input, view, record, .. } = *self;
         let too_late = self.out_of_time || input.now >= self.deadline;
         // The group must not replace an instance that reboots, or is out of rotation, for an
         // update: what is borrowed is restored once the updates are over.
@@ -252,7 +254,8 @@ fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<
         let shifted = borrowed.shifts.is_some() && shift::stays(halt) && !shift::is_back(input);
         let registers = input.target.processes.registers;
         borrowed.suspended.retain(|process| shifted && registers == Some(process.as_str()));
-        let record = Record { victims: Group::default(), ..borrow::with_surge(input, record) };
+        let record =
+            Record { victims: InstanceSet::default(), ..borrow::with_surge(input, record) };
         return vec![Step::record(Record { phase, pause_changed_at, borrowed, ..record })];
     }
     // A fleet that runs only the completed revision is as it was before.
@@ -269,7 +272,7 @@ fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<
     let borrowed = Borrowed::default();
     // Should the rollout be taken up again, its next end has a hook of its own.
     let hooks = record.hooks.clone().map(HookRecord::next);
-    let victims = Group::default();
+    let victims = InstanceSet::default();
     let nothing =
         Record { surge: 0, surge_before: 0, gives_back: false, victims, ..record.clone() };
     vec![Step::record(Record { phase, borrowed, hooks, ..nothing })]

@@ -8,7 +8,7 @@ use super::input::Input;
 use super::{Member, Plan, Step, View, batch, hook, in_place};
 use crate::model::spec::RollingDeployment;
 use crate::model::wait::{Wait, WaitKind};
-use crate::record::{Group, Phase, RETAINED, Record};
+use crate::record::{InstanceSet, Phase, RETAINED, Record};
 
 /// Registers instances of the wanted revision again that were taken out of rotation.
 ///
@@ -67,7 +67,7 @@ fn note(input: &Input<'_>, view: &View<'_>, victims: &[&Member<'_>], plan: &mut 
     let rotation = &input.state.rotation;
     let by_predecessor = rotation.deregistered_by_predecessor.iter().map(|(id, _)| id);
     let out = rotation.deregistered.keys().chain(&rotation.victims).chain(by_predecessor);
-    let group = Group::of(out.chain(victims.iter().map(|member| member.id)));
+    let group = InstanceSet::of(out.chain(victims.iter().map(|member| member.id)));
     let is_named = |member: &&Member<'_>| record.victims.has(member.id) != Some(false);
     let may_be_named = record.victims.is_large() && !group.is_large();
     let is_back = |member: &Member<'_>| {

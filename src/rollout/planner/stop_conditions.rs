@@ -15,7 +15,7 @@ use crate::model::event::Cause;
 use crate::model::spec::{HookPoint, OnHookFailure, Pacing};
 use crate::record::command::Command;
 use crate::record::{Ending, Phase, Record};
-use crate::rollout::control::Effect;
+use crate::rollout::control::CommandEffect;
 use crate::rollout::state::Halt;
 
 /// Returns what another process's command leads to, by the table of [`crate::rollout::control`].
@@ -25,7 +25,7 @@ pub(crate) fn apply_command(input: &Input<'_>) -> Option<Verdict> {
     let by = &control.by;
     let is_back = state.record.as_ref().is_some_and(|record| record.rolls_back);
     match state.effect(control.command) {
-        Effect::Halt(ending) => {
+        CommandEffect::Halt(ending) => {
             let what = match control.command {
                 Command::Pause => "paused",
                 Command::Rollback => "rolled back",
@@ -44,10 +44,10 @@ pub(crate) fn apply_command(input: &Input<'_>) -> Option<Verdict> {
             let begun = state.direction.halt.clone();
             Some(Verdict::Halt(begun.map_or(halt, |begun| Halt { reason, ending, cause, ..begun })))
         }
-        Effect::RollBack if is_back || state.direction.rolls_back.is_some() => {
+        CommandEffect::RollBack if is_back || state.direction.rolls_back.is_some() => {
             Some(Verdict::Resume)
         }
-        Effect::RollBack => {
+        CommandEffect::RollBack => {
             // Whoever decides after a failure has the revision to correct all the same.
             let failed = state.record.as_ref().is_some_and(|record| record.fault);
             let cause = (!failed).then_some(Cause::Command);
@@ -58,8 +58,12 @@ pub(crate) fn apply_command(input: &Input<'_>) -> Option<Verdict> {
                 state.direction.halt.is_none() || matches!(verdict, Verdict::RollBack { .. });
             is_way.then_some(verdict)
         }
-        Effect::Resume if state.direction.halt.is_some() => Some(Verdict::Resume),
-        Effect::Resume | Effect::Later | Effect::Already | Effect::TooLate | Effect::Absent => None,
+        CommandEffect::Resume if state.direction.halt.is_some() => Some(Verdict::Resume),
+        CommandEffect::Resume
+        | CommandEffect::Later
+        | CommandEffect::Already
+        | CommandEffect::TooLate
+        | CommandEffect::Absent => None,
     }
 }
 

@@ -9,7 +9,7 @@ use rolling_provider::{
 };
 
 use super::history::is_out;
-use super::{Best, GateState, HookState, InstanceHistory, Launched, RolloutState};
+use super::{Best, GateState, HookState, InstanceHistory, LaunchHistory, RolloutState};
 
 impl RolloutState {
     /// Makes `target`, whose revision is the completed one, the target of the rollout. Victims of
@@ -24,7 +24,7 @@ impl RolloutState {
         self.failures.earlier.extend(failed.cloned());
         self.launches.boots.clear();
         self.stages.forget_times();
-        self.launches.launched = Launched::begin(self.sizes.size());
+        self.launches.launched = LaunchHistory::begin(self.sizes.size());
         self.unmanaged.forget_launches(now);
         self.waits.at_checkpoint = None;
         self.gates = GateState::default();

@@ -3,7 +3,7 @@
 use rolling_provider::{InstanceId, Observation, Target, Timestamp};
 
 use super::RolloutState;
-use super::unmanaged::{LAUNCH_SHOWS_IN, LaunchTrouble, Launched};
+use super::unmanaged::{AcceptedLaunch, LAUNCH_SHOWS_IN, LaunchTrouble};
 use crate::model::event::Cause;
 use crate::record::Ending;
 
@@ -43,7 +43,7 @@ impl RolloutState {
                 launch.id.get_or_insert_with(|| id.clone());
             }
         }
-        let is_hidden = |launch: &&Launched| match &launch.id {
+        let is_hidden = |launch: &&AcceptedLaunch| match &launch.id {
             Some(id) => !look.instances.contains_key(id) && !self.removed.terminated.contains(id),
             None => true,
         };
@@ -60,7 +60,9 @@ impl RolloutState {
     }
 
     pub(super) fn launched(&mut self, source_instance: &InstanceId, now: Timestamp) {
-        self.unmanaged.launched.insert(source_instance.clone(), Launched { at: now, id: None });
+        self.unmanaged
+            .launched
+            .insert(source_instance.clone(), AcceptedLaunch { at: now, id: None });
         self.unmanaged.on_their_way += 1;
         self.unmanaged.hidden_since = Some(now);
         self.unmanaged.trouble = None;

@@ -17,7 +17,7 @@ pub(super) const SHOWS_IN: Duration = Duration::from_secs(60);
 
 /// What is known of updates in place.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct InPlace {
+pub(crate) struct InPlaceState {
     /// How long an update may take; `None` where instances are replaced.
     pub(crate) within: Option<Duration>,
     /// Updates that the cloud accepted, by instance.

@@ -10,7 +10,7 @@ use super::LOOKS_LAG;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Launched {
+pub(crate) struct LaunchHistory {
     /// How many instances of the wanted revision came.
     pub(crate) came: u32,
     /// Instances that went and that we did not remove.
@@ -37,10 +37,10 @@ pub(crate) struct Launched {
     moving_since: Option<Timestamp>,
 }
 
-impl Launched {
+impl LaunchHistory {
     /// Returns the state of a fleet of `size` to which nothing has come yet.
-    pub(super) fn begin(size: u32) -> Launched {
-        Launched { began: Some(size), size, ..Launched::default() }
+    pub(super) fn begin(size: u32) -> LaunchHistory {
+        LaunchHistory { began: Some(size), size, ..LaunchHistory::default() }
     }
 
     /// Notes the size and the template that a look shows.
@@ -173,7 +173,7 @@ impl Launched {
 mod tests {
     use super::*;
 
-    fn came(launched: &mut Launched, newcomers: &[(&str, &str)]) {
+    fn came(launched: &mut LaunchHistory, newcomers: &[(&str, &str)]) {
         let newcomers: Vec<_> = newcomers
             .iter()
             .map(|(id, runs)| (InstanceId::new(*id), Some(Revision::new(*runs))))
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn what_comes_wrong_counts_until_one_comes_right() {
-        let mut launched = Launched::default();
+        let mut launched = LaunchHistory::default();
         came(&mut launched, &[("i-x", "v1")]);
         assert_eq!(launched.wrong(), 0, "the group replaced one by itself");
         launched.ask();
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_template_that_is_set_back_is_counted_once_it_was_right() {
-        let mut launched = Launched::default();
+        let mut launched = LaunchHistory::default();
         for is_right in [false, true, true, false, false, true, false] {
             launched.look(3, is_right);
         }
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn every_place_that_was_ever_added_is_a_reason() {
-        let mut launched = Launched::default();
+        let mut launched = LaunchHistory::default();
         for size in [6, 4, 6, 8] {
             launched.look(size, true);
         }

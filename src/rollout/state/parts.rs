@@ -6,7 +6,7 @@ use std::time::Duration;
 use rolling_provider::{Action, Activity, Done, InstanceId, TargetGroupId, Timestamp};
 
 use super::departed::Departed;
-use super::{Best, Halt, Launched, Missing, Replaces};
+use super::{Best, Halt, LaunchHistory, Missing, Replaces};
 use crate::model::event::Cause;
 use crate::record::Record;
 
@@ -104,7 +104,7 @@ pub(crate) struct Launches {
     /// Since when each place without an instance has been empty.
     pub(crate) missing: Missing,
     /// Instances that came and went since the rollout to this revision began.
-    pub(crate) launched: Launched,
+    pub(crate) launched: LaunchHistory,
     /// Every instance that was ever seen alive. In a late look none of them counts as new.
     pub(super) known: BTreeSet<InstanceId>,
     /// How long instances that this engine saw launched took until they served.

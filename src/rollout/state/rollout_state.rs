@@ -12,11 +12,11 @@ use super::{GateState, Halt, HookState, LOOKS_LAG};
 use crate::record::command::{Command, Control};
 use crate::record::lease::Lease;
 use crate::record::{Phase, Record};
-use crate::rollout::control::{Effect, Work};
+use crate::rollout::control::{CommandEffect, EngineActivity};
 use crate::rollout::serving::{is_healthy_in, is_healthy_in_primary};
 use crate::rollout::state::sizes::Sizes;
-use crate::rollout::state::written::Written;
-use crate::rollout::state::{InPlace, InstanceHistory, Stages, Unmanaged};
+use crate::rollout::state::written::RecentWrites;
+use crate::rollout::state::{InPlaceState, InstanceHistory, Stages, Unmanaged};
 
 /// What one engine knows of its rollout; see the module `state`.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +55,7 @@ pub struct RolloutState {
     /// What is known of unmanaged instances.
     pub(crate) unmanaged: Unmanaged,
     /// What is known of updates in place.
-    pub(crate) in_place: InPlace,
+    pub(crate) in_place: InPlaceState,
     /// Whether this rollout takes out no instance that is protected from scale-in.
     pub(crate) spares_protected: bool,
     /// Since when the rollout waits for what it waits for.
@@ -65,7 +65,7 @@ pub struct RolloutState {
     /// What is known of hooks beyond the record.
     pub(crate) hooks: HookState,
     /// Our other recent writes.
-    pub(super) written: Written,
+    pub(super) written: RecentWrites,
     /// Calls without an answer.
     pub(super) unanswered: Unanswered,
     /// Whether this engine has suspended the processes to suspend once. If they run again
@@ -172,9 +172,9 @@ impl RolloutState {
     }
 
     /// Returns what `command` does here and now, by the table of [`crate::rollout::control`].
-    pub(crate) fn effect(&self, command: Command) -> Effect {
+    pub(crate) fn effect(&self, command: Command) -> CommandEffect {
         let halt = self.direction.halt.as_ref();
-        let work = Work {
+        let work = EngineActivity {
             recorded: self.record.is_some(),
             back: self.direction.rolls_back.is_some(),
             halt: halt.map(|halt| halt.ending),

@@ -29,7 +29,7 @@ pub(crate) struct Unmanaged {
     /// How many instances live or are missing beyond the size.
     pub(crate) surge: u32,
     /// Launches that the cloud accepted lately, by the instance that each stands in for.
-    pub(super) launched: BTreeMap<InstanceId, Launched>,
+    pub(super) launched: BTreeMap<InstanceId, AcceptedLaunch>,
     /// How many of them the last look does not show.
     pub(crate) on_their_way: u32,
     /// When the last of these was launched.
@@ -50,7 +50,7 @@ pub(crate) struct Unmanaged {
 
 /// A launch that the cloud accepted.
 #[derive(Clone, Debug)]
-pub(super) struct Launched {
+pub(super) struct AcceptedLaunch {
     pub(super) at: Timestamp,
     /// The launched instance, once a look has shown it. A later look may be older.
     pub(super) id: Option<InstanceId>,

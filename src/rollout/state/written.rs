@@ -12,7 +12,7 @@ use super::LOOKS_LAG;
 
 /// A value that we wrote, and the value that it replaced.
 #[derive(Clone, Debug)]
-pub(super) struct Write<T> {
+pub(super) struct RecentWrite<T> {
     value: T,
     over: T,
     at: Timestamp,
@@ -20,9 +20,9 @@ pub(super) struct Write<T> {
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Written {
-    pub(super) max: Option<Write<u32>>,
-    pub(super) template: Option<Write<Option<Revision>>>,
+pub(super) struct RecentWrites {
+    pub(super) max: Option<RecentWrite<u32>>,
+    pub(super) template: Option<RecentWrite<Option<Revision>>>,
     /// Processes that we suspended, and when.
     pub(super) suspended: BTreeSet<String>,
     pub(super) suspended_at: Timestamp,
@@ -30,7 +30,7 @@ pub(super) struct Written {
     shown: (u32, Option<Revision>),
 }
 
-impl<T: PartialEq + Clone> Write<T> {
+impl<T: PartialEq + Clone> RecentWrite<T> {
     /// Returns what `shown` stands for in a look at `now`.
     pub(super) fn believe(write: Option<&Self>, shown: T, now: Timestamp) -> T {
         let late = write.filter(|w| w.over == shown && now.since(w.at) <= LOOKS_LAG);
@@ -46,11 +46,11 @@ impl<T: PartialEq + Clone> Write<T> {
             }
             _ => Self::believe(before, shown, at),
         };
-        Some(Write { value, over, at })
+        Some(RecentWrite { value, over, at })
     }
 }
 
-impl Written {
+impl RecentWrites {
     /// Notes what a look shows.
     pub(super) fn look(&mut self, look: &Observation) {
         self.shown = (look.max(), look.template.clone());
@@ -61,11 +61,12 @@ impl Written {
         match action {
             Action::SetCapacity { max: Some(max), .. }
             | Action::ApplyScheduledAction { max: Some(max), .. } => {
-                self.max = Write::over(self.max.as_ref(), self.shown.0, *max, now);
+                self.max = RecentWrite::over(self.max.as_ref(), self.shown.0, *max, now);
             }
             Action::MoveTemplate { to } => {
                 let shown = self.shown.1.clone();
-                self.template = Write::over(self.template.as_ref(), shown, Some(to.clone()), now);
+                self.template =
+                    RecentWrite::over(self.template.as_ref(), shown, Some(to.clone()), now);
             }
             Action::SuspendProcesses { processes } => {
                 self.suspended.extend(processes.iter().cloned());
@@ -89,18 +90,18 @@ mod tests {
 
     #[test]
     fn what_a_write_replaced_is_not_believed_until_no_look_can_be_late() {
-        let first = Write::over(None, 4, 6, at(0));
-        let believe = |write: &Option<Write<u32>>, shown, second| {
-            Write::believe(write.as_ref(), shown, at(second))
+        let first = RecentWrite::over(None, 4, 6, at(0));
+        let believe = |write: &Option<RecentWrite<u32>>, shown, second| {
+            RecentWrite::believe(write.as_ref(), shown, at(second))
         };
         assert_eq!((believe(&first, 4, 30), believe(&first, 4, 31)), (6, 4));
         // A value that somebody else wrote is believed at once.
         assert_eq!(believe(&first, 9, 1), 9);
         // Written back while a look still shows what was there at first: that is no change.
-        let back = Write::over(first.as_ref(), 4, 4, at(2));
+        let back = RecentWrite::over(first.as_ref(), 4, 4, at(2));
         assert_eq!((believe(&back, 6, 3), believe(&back, 4, 3)), (4, 4));
         // Written twice before a look shows it.
-        let twice = Write::over(first.as_ref(), 6, 6, at(5));
+        let twice = RecentWrite::over(first.as_ref(), 6, 6, at(5));
         assert_eq!((believe(&twice, 4, 6), believe(&twice, 6, 6)), (6, 6));
     }
 }

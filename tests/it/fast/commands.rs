@@ -12,7 +12,7 @@ use rolling::model::event::Outcome;
 use rolling::model::spec::{BatchSize, OnFailure, Policy, RollingDeployment};
 use rolling::record::command::Command;
 use rolling::record::{Ending, LEASE, Record};
-use rolling::rollout::control::{Effect, STATES, State, effect};
+use rolling::rollout::control::{CommandEffect, ControlState, STATES, effect};
 use rolling_provider::{Fleet as _, Observation};
 use rolling_simulator::{Behaviour, FleetConfig, Simulator};
 use tokio::sync::watch;
@@ -35,7 +35,9 @@ fn holds(command: Command, simulator: &Simulator, before: &Observation) -> bool 
     let now = look(simulator);
     let record = Record::from_tags(&now.record).expect("a record");
     let ended = |ending| {
-        record.as_ref().is_some_and(|r| State::of(Some(r), false) == State::Halted(ending))
+        record
+            .as_ref()
+            .is_some_and(|r| ControlState::of(Some(r), false) == ControlState::Halted(ending))
     };
     let live = || now.instances.values().filter(|instance| instance.lifecycle.is_live());
     let all = |revision: &str| live().all(|i| i.revision == Some(revision.into()));
@@ -60,7 +62,7 @@ fn run(situation: Situation, first: Command, second: Command, then: Then) {
     clock.clone().run(async {
         let is_bad = matches!(
             situation.state,
-            State::Halting(Ending::Failed) | State::Halted(Ending::Failed)
+            ControlState::Halting(Ending::Failed) | ControlState::Halted(Ending::Failed)
         );
         let mut config = FleetConfig { instances: 3, ..fleet() };
         if is_bad {
@@ -70,7 +72,7 @@ fn run(situation: Situation, first: Command, second: Command, then: Then) {
         // A rollout that is failing has something to put back, and one that has failed leaves
         // something.
         let policy = match situation.state {
-            State::Halting(Ending::Failed) => Policy::RollingWithAdditionalBatch(one),
+            ControlState::Halting(Ending::Failed) => Policy::RollingWithAdditionalBatch(one),
             _ => Policy::Rolling(one),
         };
         let mut spec = RollingDeployment {
@@ -160,7 +162,7 @@ fn run(situation: Situation, first: Command, second: Command, then: Then) {
             let over = answer(commanded, *command).contains("has ended the rollout")
                 || matches!(commanded, ControlOutcome::RanHere(report) if *command == Command::Resume
                     // What a killed engine was about to do is done first.
-                    || matches!(situation.state, State::Halting(_)) && !situation.lives
+                    || matches!(situation.state, ControlState::Halting(_)) && !situation.lives
                         && matches!(report.outcome, Outcome::Failed | Outcome::Aborted));
             assert!(!is_effective_last || over || commanded.is_as_asked(*command), "{reply}: {tags:?}");
         }
@@ -200,11 +202,11 @@ async fn still_running(simulator: &Arc<Simulator>, config: FleetConfig, spec: Ro
 fn every_pair_of_commands_in_every_phase_ends_in_one_outcome_that_both_are_told() {
     let mut triples = 0;
     for state in STATES {
-        let is_over = matches!(state, State::Absent | State::Halted(_));
+        let is_over = matches!(state, ControlState::Absent | ControlState::Halted(_));
         for lives in [false, true] {
             // Nobody is at work on a rollout that has ended, and an engine that ended before its
             // first record has done nothing.
-            if lives && is_over || !lives && state == State::Unrecorded {
+            if lives && is_over || !lives && state == ControlState::Unrecorded {
                 continue;
             }
             for first in Command::ALL {
@@ -219,7 +221,7 @@ fn every_pair_of_commands_in_every_phase_ends_in_one_outcome_that_both_are_told(
     }
     eprintln!("{triples} triples of phase, command and command");
     assert!(triples > 800, "{triples}");
-    assert_eq!(effect(Command::Abort, State::Rolling), Effect::Halt(Ending::Aborted));
+    assert_eq!(effect(Command::Abort, ControlState::Rolling), CommandEffect::Halt(Ending::Aborted));
 }
 
 /// A process that was killed when it was about to begin has left its lease, and nothing else.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rolling::model::event::Outcome;
 use rolling::model::spec::{BatchSize, Bound, Pacing, Policy, RollingDeployment};
 use rolling_simulator::{
-    Behaviour, EPOCH, FleetConfig, Simulator, TargetGroupConfig, VirtualClock,
+    Behaviour, EPOCH, FleetConfig, SimulatedTargetGroup, Simulator, VirtualClock,
 };
 
 use crate::test_fleets::Witness;
@@ -15,7 +15,7 @@ use crate::world::{fleet, roll, seconds, spec};
 /// Twenty instances whose boot times are not published.
 fn unknown(boot: u64, drain: u64) -> FleetConfig {
     let group =
-        TargetGroupConfig { name: "web".into(), register: seconds(1), drain: seconds(drain) };
+        SimulatedTargetGroup { name: "web".into(), register: seconds(1), drain: seconds(drain) };
     FleetConfig {
         instances: 20,
         target_groups: vec![group],

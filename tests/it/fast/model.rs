@@ -4,10 +4,10 @@
 //! freeze, one crash, one lost answer and two stale reads in a trace.
 //!
 //! It decides nothing itself: it asks `src` whose the rollout is and what a command does:
-//! [`Watch::judge`], [`is_fresh`], [`Ownership`] (`take`, `judge`, `is_late`, `next_lease`, `did`
-//! and the rest), [`Moment::age`], [`Control::pending`], [`Work::effect`], [`Record::acknowledge`],
+//! [`LeaseWatch::judge`], [`is_fresh`], [`Ownership`] (`take`, `judge`, `is_late`, `next_lease`, `did`
+//! and the rest), [`Moment::age`], [`Control::pending`], [`EngineActivity::effect`], [`Record::acknowledge`],
 //! [`control::found`], [`control::no_op`], [`control::is_as_asked`], [`command_id`] and
-//! [`Waiting`]. Only what happens to the fleet in between is the model's own, in [`engine`].
+//! [`PendingCommand`]. Only what happens to the fleet in between is the model's own, in [`engine`].
 
 mod engine;
 mod process;

@@ -233,7 +233,7 @@ async fn a_run_cut_off_at_any_second_is_finished_by_the_next_with_no_launch_too_
 
 #[tokio::test]
 async fn a_stop_while_surge_drains_too_long_resumes_processes_and_tells_what_is_left() {
-    let drain = rolling_simulator::TargetGroupConfig { drain: seconds(300), ..group("web", 10) };
+    let drain = rolling_simulator::SimulatedTargetGroup { drain: seconds(300), ..group("web", 10) };
     // By then the surge serves, and has to drain before it is given back.
     let (simulator, stop) = simulate_and_stop(
         FleetConfig { target_groups: vec![drain], ..fleet() },

@@ -1,35 +1,37 @@
 //! The table of attributes that mean nothing to a way of rolling: every row is refused, and is in
 //! the documentation.
 
-use rolling::document::config::{RollingDeploymentConfig, UNSUPPORTED, Unsupported, Values, Way};
+use rolling::document::config::{
+    RollingDeploymentConfig, RolloutMode, UNSUPPORTED, Unsupported, Values,
+};
 use rolling::document::{deployment, schema};
 use serde_json::{Value, json};
 
 const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0";
 
 /// Returns a deployment that rolls this way, without anything that means nothing there.
-fn rolled(way: Way) -> Value {
+fn rolled(way: RolloutMode) -> Value {
     let template = json!({ "id": "lt-1", "version": "2" });
     let target = match way {
-        Way::InstanceRefresh => json!({
+        RolloutMode::InstanceRefresh => json!({
             "engine": "instance_refresh",
             "auto_scaling_group": { "name": "web", "launch_template": template },
         }),
-        Way::InPlace => json!({
+        RolloutMode::InPlace => json!({
             "replacement": { "run_command": { "document": "deploy" } },
             "auto_scaling_group": { "name": "web" },
         }),
-        Way::Target("target_group") => {
+        RolloutMode::Target("target_group") => {
             json!({ "target_group": { "arn": ARN, "launch_template": template } })
         }
         _ => json!({ "simulated_fleet": { "name": "web", "revision": "v2" } }),
     };
     let how = match way {
-        Way::Continuous => {
+        RolloutMode::Continuous => {
             json!({ "policy": "rolling", "max_unavailable": 1, "pacing": "continuous" })
         }
-        Way::Policies(names) => json!({ "policy": names[0] }),
-        Way::PoliciesBut(_) => json!({ "policy": "immutable" }),
+        RolloutMode::Policies(names) => json!({ "policy": names[0] }),
+        RolloutMode::PoliciesBut(_) => json!({ "policy": "immutable" }),
         _ => json!({ "policy": "rolling", "batch_size_type": "fixed", "batch_size": 1 }),
     };
     let mut all = target;
@@ -129,7 +131,7 @@ fn a_value_that_asks_for_nothing_is_no_reason_to_refuse() {
         ("/checkpoints", json!([])),
     ];
     for (place, value) in nothing {
-        let mut document = rolled(Way::InstanceRefresh);
+        let mut document = rolled(RolloutMode::InstanceRefresh);
         set(&mut document, place, value);
         deployment(&document, "").expect(place);
     }

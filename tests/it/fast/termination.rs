@@ -15,7 +15,7 @@ use rolling::model::spec::{
 use rolling_provider::{
     Action, Done, Fleet, InstanceId, Lifecycle, Observation, ProviderError, Target, Timestamp,
 };
-use rolling_simulator::{Behaviour, FleetConfig, Hooks, Simulator};
+use rolling_simulator::{Behaviour, FleetConfig, LifecycleHooks, Simulator};
 use rolling_testing::{Wrapper, impl_fleet};
 use tokio::sync::Mutex;
 
@@ -82,7 +82,7 @@ fn watched(config: FleetConfig, slow_start: u64) -> Arc<Watched> {
 }
 
 fn hooked(instances: u32, terminating: u64) -> FleetConfig {
-    let hooks = Hooks { terminating: seconds(terminating), ..Hooks::default() };
+    let hooks = LifecycleHooks { terminating: seconds(terminating), ..LifecycleHooks::default() };
     FleetConfig { instances, hooks, ..fleet() }
 }
 

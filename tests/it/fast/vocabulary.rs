@@ -1,6 +1,7 @@
 //! One vocabulary: names that the field's own terms have replaced, and that do not come back.
 
 mod file_names;
+mod type_names;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -32,10 +32,10 @@ const UNKNOWN: [&str; 4] =
 
 /// Where calls went, by service, and which of them were unknown there.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Reached(Arc<Mutex<Known>>);
+pub(crate) struct Reached(Arc<Mutex<ReachedHosts>>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct ReachedHosts {
     /// Hosts that do not belong to AWS, by service.
     others: BTreeMap<&'static str, String>,
     warned: BTreeSet<String>,
@@ -43,11 +43,11 @@ struct Known {
 
 /// Notes where the calls of one service go.
 #[derive(Debug)]
-pub(crate) struct Watch(&'static str, Reached);
+pub(crate) struct CallRecorder(&'static str, Reached);
 
 impl Reached {
-    pub(crate) fn watch(&self, service: &'static str) -> Watch {
-        Watch(service, self.clone())
+    pub(crate) fn watch(&self, service: &'static str) -> CallRecorder {
+        CallRecorder(service, self.clone())
     }
 
     /// Returns the answer, or `None` where an emulator does not know this call, which only checks
@@ -99,7 +99,7 @@ impl Reached {
     }
 }
 
-impl Intercept for Watch {
+impl Intercept for CallRecorder {
     fn name(&self) -> &'static str {
         "Watch"
     }

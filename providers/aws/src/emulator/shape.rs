@@ -38,7 +38,7 @@ pub(super) struct Learned {
 
 /// Which versions are in question, besides what the instance shows.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Known {
+pub(super) struct CandidateVersions {
     pub(super) wanted: Option<u64>,
     /// The version that the group has now.
     pub(super) own: Option<u64>,
@@ -84,7 +84,11 @@ impl Shape {
 }
 
 /// Returns the version that a launch of this shape is from; `None` where nothing shows it.
-pub(super) fn decide(shape: &Shape, versions: &BTreeMap<u64, Shape>, known: Known) -> Option<u64> {
+pub(super) fn decide(
+    shape: &Shape,
+    versions: &BTreeMap<u64, Shape>,
+    known: CandidateVersions,
+) -> Option<u64> {
     let fits = |number: u64| versions.get(&number).is_some_and(|version| version.fits(shape));
     let mut all = versions.keys().copied().filter(|number| fits(*number));
     let (first, second) = (all.next()?, all.next());

@@ -14,7 +14,7 @@ use rolling_provider::{InstanceId, ProviderError, Revision};
 use super::shape::number;
 use crate::convert::{self, parts, revision};
 use crate::emulator::Shape;
-use crate::emulator::shape::{Known, Learned, decide, same_shape};
+use crate::emulator::shape::{CandidateVersions, Learned, decide, same_shape};
 use crate::error::from_sdk;
 use crate::group::AutoScalingGroupFleet;
 use crate::mixed;
@@ -39,7 +39,11 @@ impl AutoScalingGroupFleet {
                     let user_data = Some(self.user_data(&id).await?);
                     let shape = Shape { user_data, ..shape };
                     let mut learned = self.versions.learned();
-                    let number = decide(&shape, &learned.versions, Known { wanted, own, reported });
+                    let number = decide(
+                        &shape,
+                        &learned.versions,
+                        CandidateVersions { wanted, own, reported },
+                    );
                     let launched_from =
                         number.map(|number| revision(&template, &number.to_string()));
                     learned.launched.insert(id.clone(), launched_from.clone());
@@ -182,7 +186,11 @@ mod tests {
             (3, shape("ami-a", "")),
             (4, shape("ami-b", "x")),
         ]);
-        let with = |wanted, own| Known { wanted: Some(wanted), own: Some(own), reported: Some(1) };
+        let with = |wanted, own| CandidateVersions {
+            wanted: Some(wanted),
+            own: Some(own),
+            reported: Some(1),
+        };
         // By image, and where images are the same, by user data.
         assert_eq!(decide(&shape("ami-b", ""), &versions, with(2, 1)), Some(2));
         assert_eq!(decide(&shape("ami-b", "x"), &versions, with(2, 1)), Some(4));
@@ -201,6 +209,6 @@ mod tests {
     fn what_is_not_known_of_a_version_rules_nothing_out() {
         let open = Shape { image: None, ..shape("", "") };
         let versions = BTreeMap::from([(1, open), (2, shape("ami-b", "x"))]);
-        assert_eq!(decide(&shape("ami-a", ""), &versions, Known::default()), Some(1));
+        assert_eq!(decide(&shape("ami-a", ""), &versions, CandidateVersions::default()), Some(1));
     }
 }

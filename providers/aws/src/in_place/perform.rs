@@ -10,14 +10,14 @@ use rolling_provider::{
 };
 use tokio::sync::OnceCell;
 
-use crate::InPlace;
+use crate::InPlaceMethod;
 use crate::connect::Aws;
 use crate::error::from_sdk;
-use crate::in_place::{REVISION, Shown, UPDATING, Updates, run_command, ssm, volume};
+use crate::in_place::{InstanceDescription, REVISION, UPDATING, Updates, run_command, ssm, volume};
 use crate::keys::FAILED;
 
 impl Updates {
-    pub(crate) fn new(method: InPlace) -> Self {
+    pub(crate) fn new(method: InPlaceMethod) -> Self {
         Updates {
             method,
             wanted: OnceCell::new(),
@@ -33,8 +33,8 @@ impl Updates {
     pub(crate) async fn wanted(&self, aws: &Aws) -> Result<Revision, ProviderError> {
         let look = || async {
             match &self.method {
-                InPlace::RunCommand(command) => command.resolve(aws).await,
-                InPlace::ReplaceRootVolume { image_id } => {
+                InPlaceMethod::RunCommand(command) => command.resolve(aws).await,
+                InPlaceMethod::ReplaceRootVolume { image_id } => {
                     aws.usable_image(image_id, volume::IMAGE).await?;
                     Ok(Revision::new(image_id.as_str()))
                 }
@@ -51,8 +51,8 @@ impl Updates {
         });
         let ids: Vec<String> = run.map(|(id, _)| id.to_string()).collect();
         match &self.method {
-            InPlace::RunCommand(_) => ssm::refuse_unmanaged(aws, &ids).await,
-            InPlace::ReplaceRootVolume { image_id } => {
+            InPlaceMethod::RunCommand(_) => ssm::refuse_unmanaged(aws, &ids).await,
+            InPlaceMethod::ReplaceRootVolume { image_id } => {
                 volume::refuse_other_kinds(aws, &ids, image_id).await
             }
         }
@@ -61,8 +61,10 @@ impl Updates {
     /// Returns the calls that cannot be tried without making them.
     pub(crate) fn untried(&self) -> &'static [&'static str] {
         match &self.method {
-            InPlace::RunCommand(_) => &["ec2:DeleteTags", "ssm:CancelCommand", "ssm:SendCommand"],
-            InPlace::ReplaceRootVolume { .. } => {
+            InPlaceMethod::RunCommand(_) => {
+                &["ec2:DeleteTags", "ssm:CancelCommand", "ssm:SendCommand"]
+            }
+            InPlaceMethod::ReplaceRootVolume { .. } => {
                 &["ec2:CreateReplaceRootVolumeTask", "ec2:DeleteTags"]
             }
         }
@@ -72,7 +74,7 @@ impl Updates {
     pub(crate) async fn show(
         &self,
         aws: &Aws,
-        shown: &BTreeMap<InstanceId, Shown>,
+        shown: &BTreeMap<InstanceId, InstanceDescription>,
         look: &mut Observation,
     ) -> Result<(), ProviderError> {
         let mut marked: BTreeMap<&str, BTreeSet<InstanceId>> = BTreeMap::new();
@@ -85,8 +87,8 @@ impl Updates {
         }
         let states = match &self.method {
             _ if marked.is_empty() => BTreeMap::new(),
-            InPlace::RunCommand(_) => self.invocations(aws, &marked).await?,
-            InPlace::ReplaceRootVolume { .. } => volume::tasks(aws, &marked).await?,
+            InPlaceMethod::RunCommand(_) => self.invocations(aws, &marked).await?,
+            InPlaceMethod::ReplaceRootVolume { .. } => volume::tasks(aws, &marked).await?,
         };
         let mut at_work = BTreeMap::new();
         for (token, ids) in &marked {
@@ -109,14 +111,14 @@ impl Updates {
     }
 
     /// Returns what an instance runs. An image is what it was launched from, unless it got another.
-    fn revision(&self, shown: &Shown) -> Option<Revision> {
+    fn revision(&self, shown: &InstanceDescription) -> Option<Revision> {
         let tagged = shown.revision.as_deref();
         match &self.method {
             // Of any document: a rollback may go back to an earlier one.
-            InPlace::RunCommand(_) => {
+            InPlaceMethod::RunCommand(_) => {
                 tagged.filter(|tagged| run_command::parse(tagged).is_some()).map(Revision::new)
             }
-            InPlace::ReplaceRootVolume { .. } => {
+            InPlaceMethod::ReplaceRootVolume { .. } => {
                 let image = tagged.filter(|tagged| tagged.starts_with("ami-"));
                 image.or(shown.image.as_deref()).map(Revision::new)
             }
@@ -132,17 +134,17 @@ impl Updates {
         token: &str,
     ) -> Result<(), ProviderError> {
         let ids: Vec<String> = instances.iter().map(ToString::to_string).collect();
-        if let InPlace::RunCommand(_) = &self.method {
+        if let InPlaceMethod::RunCommand(_) = &self.method {
             self.cancel(aws, instances, token).await?;
         }
         let mark = Tag::builder().key(UPDATING).value(format!("{token} {to}")).build();
         tag(aws, &ids, mark).await?;
         let mut begun = BTreeSet::new();
         let done = match &self.method {
-            InPlace::RunCommand(command) => {
+            InPlaceMethod::RunCommand(command) => {
                 self.send(aws, command, &ids, (to, token), &mut begun).await
             }
-            InPlace::ReplaceRootVolume { .. } => {
+            InPlaceMethod::ReplaceRootVolume { .. } => {
                 volume::replace(aws, &ids, (to, token), &mut begun).await
             }
         };

@@ -261,12 +261,12 @@ mod tests {
 
     use super::*;
     use crate::http_tests::fleet;
-    use crate::in_place::InPlace;
+    use crate::in_place::InPlaceMethod;
     use crate::in_place::run_command::Parameters;
 
     fn updates() -> Updates {
         Updates {
-            method: InPlace::RunCommand(RunCommand {
+            method: InPlaceMethod::RunCommand(RunCommand {
                 document: "deploy".into(),
                 version: "1".into(),
                 parameters: Parameters::new(),

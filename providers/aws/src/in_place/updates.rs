@@ -11,7 +11,7 @@ use crate::RunCommand;
 
 /// How instances are updated in place.
 #[derive(Clone, Debug)]
-pub enum InPlace {
+pub enum InPlaceMethod {
     /// An SSM document runs on them.
     RunCommand(RunCommand),
     /// EC2 gives them a new root volume.
@@ -24,7 +24,7 @@ pub enum InPlace {
 /// A way to update in place, and what is known of its updates so far.
 #[derive(Debug)]
 pub(crate) struct Updates {
-    pub(super) method: InPlace,
+    pub(super) method: InPlaceMethod,
     pub(super) wanted: OnceCell<Revision>,
     /// The commands of each update, by its token.
     #[cfg_attr(not(feature = "ssm"), expect(dead_code, reason = "nothing is sent without it"))]
@@ -35,20 +35,20 @@ pub(crate) struct Updates {
 
 /// What EC2 reports of an instance that matters here.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Shown {
+pub(crate) struct InstanceDescription {
     pub(super) image: Option<String>,
     pub(super) revision: Option<String>,
     updating: Option<String>,
 }
 
-impl Shown {
+impl InstanceDescription {
     pub(crate) fn of(instance: &Ec2Instance) -> Self {
         let tag = |key: &str| {
             let tag = instance.tags().iter().find(|tag| tag.key() == Some(key));
             tag.and_then(|tag| tag.value()).map(str::to_owned)
         };
         let image = instance.image_id().map(str::to_owned);
-        Shown { image, revision: tag(REVISION), updating: tag(UPDATING) }
+        InstanceDescription { image, revision: tag(REVISION), updating: tag(UPDATING) }
     }
 
     /// Returns the update that the instance is marked for: its token, and the revision it leads to.

@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use super::by_address::ByAddress;
 use crate::clock::ClockRef;
 use crate::in_place::Updates;
-use crate::{Aws, InPlace, LaunchTemplate};
+use crate::{Aws, InPlaceMethod, LaunchTemplate};
 
 /// The instances that are registered in a target group, and what they are to run.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct TargetGroupInstances {
     /// What is launched in their place; `None` where they are updated in place.
     pub launch_template: Option<LaunchTemplate>,
     /// How they are updated in place, if they are.
-    pub in_place: Option<InPlace>,
+    pub in_place: Option<InPlaceMethod>,
 }
 
 /// See [`Aws::target_group_instances`].
@@ -38,7 +38,7 @@ pub struct InstancesFleet {
     /// What this process launched instances from: their tags may show later than they do.
     pub(super) launched: Mutex<BTreeMap<InstanceId, Revision>>,
     /// What the last look showed of each instance beyond the port.
-    pub(super) known: Mutex<BTreeMap<InstanceId, Known>>,
+    pub(super) known: Mutex<BTreeMap<InstanceId, InstanceDetails>>,
     /// The template of each revision.
     pub(super) templates: Mutex<BTreeMap<Revision, Arc<Template>>>,
     /// Updates in place, if the instances are rolled that way.
@@ -47,7 +47,7 @@ pub struct InstancesFleet {
 
 /// What is known of an instance, to launch another like it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Known {
+pub(super) struct InstanceDetails {
     pub(super) subnet: Option<String>,
     /// Its primary private address.
     pub(super) address: Option<String>,

@@ -11,7 +11,7 @@ use rolling_provider::{Effect, ErrorKind, InstanceId, ProviderError, Revision};
 
 use super::convert::revision;
 use super::elsewhere;
-use super::fleet::{InstancesFleet, Known};
+use super::fleet::{InstanceDetails, InstancesFleet};
 use super::keys::{LAUNCHED_FROM, MEMBER, PORTS, STANDS_FOR, TEMPLATE};
 use crate::convert::parts;
 use crate::error::from_sdk;
@@ -130,7 +130,7 @@ impl InstancesFleet {
     async fn tags(
         &self,
         template: &Template,
-        known: &Known,
+        known: &InstanceDetails,
         source_instance: &InstanceId,
         from: &Revision,
     ) -> Result<BTreeMap<String, String>, ProviderError> {
@@ -163,7 +163,7 @@ impl InstancesFleet {
 
 impl InstancesFleet {
     /// Returns the tags that note the ports of an instance, in each of its target groups.
-    pub(super) fn marks(&self, known: &Known) -> BTreeMap<String, String> {
+    pub(super) fn marks(&self, known: &InstanceDetails) -> BTreeMap<String, String> {
         let primary = self.primary_arn();
         let key = |arn: &str| if arn == primary { PORTS.into() } else { elsewhere::key(arn) };
         known.ports.iter().map(|(arn, ports)| (key(arn), joined(ports))).collect()

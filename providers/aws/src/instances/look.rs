@@ -13,11 +13,11 @@ use rolling_provider::{
 
 use super::convert::{lifecycle, revision};
 use super::elsewhere;
-use super::fleet::{InstancesFleet, Known};
+use super::fleet::{InstanceDetails, InstancesFleet};
 use super::keys::{LAUNCHED_FROM, MEMBER, PORTS, STANDS_FOR};
 use crate::convert;
 use crate::error::from_sdk;
-use crate::in_place::Shown;
+use crate::in_place::InstanceDescription;
 use crate::instances::convert::tags;
 use crate::keys::{FAILED, IDS_A_CALL, IGNORE, OURS};
 
@@ -53,7 +53,7 @@ impl InstancesFleet {
         for described in &found {
             let Some(id) = described.instance_id().map(InstanceId::new) else { continue };
             let tags = tags(described);
-            shown.insert(id.clone(), Shown::of(described));
+            shown.insert(id.clone(), InstanceDescription::of(described));
             let of_groups = arns.iter().zip(&targets);
             known.insert(id.clone(), self.known(&id, described, &tags, of_groups));
             let targets = arns.iter().zip(&healths).filter_map(|(arn, health)| {
@@ -107,12 +107,12 @@ impl InstancesFleet {
         described: &Ec2Instance,
         tags: &BTreeMap<String, String>,
         of_groups: impl Iterator<Item = (&'a String, &'a Vec<TargetHealthDescription>)>,
-    ) -> Known {
+    ) -> InstanceDetails {
         let ports = of_groups.map(|(arn, targets)| {
             let shown = Some(ports(targets, id)).filter(|ports| !ports.is_empty());
             (arn.clone(), shown.unwrap_or_else(|| self.noted_ports(tags, arn)))
         });
-        Known {
+        InstanceDetails {
             subnet: described.subnet_id().map(str::to_owned),
             address: described.private_ip_address().map(str::to_owned),
             ports: ports.collect(),

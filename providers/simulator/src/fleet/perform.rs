@@ -6,10 +6,14 @@ use rolling_provider::{Action, ErrorKind, InstanceId, ProviderError, Revision, T
 
 use super::{OWNED, Simulator, refused};
 use crate::config::Behaviour;
-use crate::fleet_state::{Registration, State};
+use crate::fleet_state::{FleetState, Registration};
 
 impl Simulator {
-    pub(super) fn perform(&self, state: &mut State, action: &Action) -> Result<(), ProviderError> {
+    pub(super) fn perform(
+        &self,
+        state: &mut FleetState,
+        action: &Action,
+    ) -> Result<(), ProviderError> {
         let now = state.now;
         match action {
             Action::WriteRecord { tags } => state.tags.extend(tags.clone()),
@@ -37,12 +41,7 @@ impl Simulator {
             Action::Release { instance } => state.release(instance),
             // Nothing is kept in reserve here.
             Action::Discard { .. } => {}
-            Action::Tag { instance, key, value } => match state.instances.get_mut(instance) {
-                Some(instance) => {
-                    instance.tags.insert(key.clone(), value.clone());
-                }
-                None => return Err(refused("tag", format!("{instance} does not exist"))),
-            },
+            Action::Tag { instance, key, value } => tag(state, instance, key, value)?,
             Action::Detach { instance, decrement } => {
                 let lives = state.instances.get(instance).is_some_and(|i| i.gone_at.is_none());
                 self.lower(state, *decrement && lives)?;
@@ -76,7 +75,7 @@ impl Simulator {
     /// size that is left out moves within the given limits.
     fn set_sizes(
         &self,
-        state: &mut State,
+        state: &mut FleetState,
         min: Option<u32>,
         max: Option<u32>,
         desired: Option<u32>,
@@ -94,7 +93,7 @@ impl Simulator {
     }
 
     /// Lowers the size for a removal, never below the minimum. Unmanaged instances have no size.
-    fn lower(&self, state: &mut State, lowers: bool) -> Result<(), ProviderError> {
+    fn lower(&self, state: &mut FleetState, lowers: bool) -> Result<(), ProviderError> {
         if !lowers || self.config.unmanaged {
             return Ok(());
         }
@@ -108,7 +107,7 @@ impl Simulator {
 
     fn launch_unmanaged(
         &self,
-        state: &mut State,
+        state: &mut FleetState,
         revision: &Revision,
         source_instance: &InstanceId,
         token: &str,
@@ -144,7 +143,7 @@ impl Simulator {
 }
 
 /// Marks instances as the fleet's, or takes the mark off.
-fn mark(state: &mut State, instances: &BTreeSet<InstanceId>, owned: bool) {
+fn mark(state: &mut FleetState, instances: &BTreeSet<InstanceId>, owned: bool) {
     for id in instances {
         let Some(instance) = state.instances.get_mut(id) else { continue };
         match owned {
@@ -154,7 +153,24 @@ fn mark(state: &mut State, instances: &BTreeSet<InstanceId>, owned: bool) {
     }
 }
 
-fn deregister(state: &mut State, target_group: &TargetGroupId, instances: &BTreeSet<InstanceId>) {
+fn tag(
+    state: &mut FleetState,
+    id: &InstanceId,
+    key: &str,
+    value: &str,
+) -> Result<(), ProviderError> {
+    let Some(instance) = state.instances.get_mut(id) else {
+        return Err(refused("tag", format!("{id} does not exist")));
+    };
+    instance.tags.insert(key.to_owned(), value.to_owned());
+    Ok(())
+}
+
+fn deregister(
+    state: &mut FleetState,
+    target_group: &TargetGroupId,
+    instances: &BTreeSet<InstanceId>,
+) {
     let now = state.now;
     for id in instances {
         let targets = state.instances.get_mut(id).map(|instance| &mut instance.targets);
@@ -165,7 +181,7 @@ fn deregister(state: &mut State, target_group: &TargetGroupId, instances: &BTree
 }
 
 fn register(
-    state: &mut State,
+    state: &mut FleetState,
     target_group: &TargetGroupId,
     instances: &BTreeSet<InstanceId>,
 ) -> Result<(), ProviderError> {

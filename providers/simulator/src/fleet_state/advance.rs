@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rolling_provider::{InstanceId, Revision, Timestamp};
 
-use super::{CapacityState, Crowds, SimulatedInstance, State};
+use super::{CapacityState, Crowds, FleetState, SimulatedInstance};
 use crate::config::{Behaviour, FleetConfig};
 
 /// How long after a failed launch the next one is tried.
@@ -13,7 +13,7 @@ const LAUNCH_RETRY: Duration = Duration::from_secs(30);
 /// How long an instance lives that dies before it is in service.
 const SHORT_LIFE: Duration = Duration::from_secs(3);
 
-impl State {
+impl FleetState {
     /// Advances time to `now`, with each event at its time. Returns whether anything but the time
     /// changed.
     pub fn advance(&mut self, config: &FleetConfig, now: Timestamp) -> bool {

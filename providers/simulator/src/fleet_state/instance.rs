@@ -8,7 +8,7 @@ use rolling_provider::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Behaviour, FleetConfig, TargetGroupConfig};
+use crate::config::{Behaviour, FleetConfig, SimulatedTargetGroup};
 
 /// How long a flapping instance keeps one state.
 const FLAP: Duration = Duration::from_secs(5);
@@ -79,7 +79,7 @@ impl SimulatedInstance {
     pub fn health(
         &self,
         config: &FleetConfig,
-        group: &TargetGroupConfig,
+        group: &SimulatedTargetGroup,
         now: Timestamp,
     ) -> Option<TargetHealth> {
         let registration = self.targets.get(&group.id()).filter(|r| r.since <= now)?;
@@ -112,7 +112,7 @@ impl SimulatedInstance {
     }
 }
 
-impl TargetGroupConfig {
+impl SimulatedTargetGroup {
     pub(crate) fn id(&self) -> TargetGroupId {
         TargetGroupId::new(self.name.as_str())
     }

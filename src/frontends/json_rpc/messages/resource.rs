@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::deployment::resource_state::BatchSizes;
-use crate::deployment::schema::{PlannedState, State};
+use crate::deployment::schema::{DeploymentState, PlannedState};
 use crate::document::Diagnostic;
 use crate::document::config::RollingDeploymentConfig;
 use crate::model::event::InstanceReport;
@@ -41,7 +41,7 @@ pub(crate) struct PlanParams {
     pub(crate) kind: String,
     /// The prior state; null for a new deployment.
     #[serde(default)]
-    #[schemars(with = "Option<State>")]
+    #[schemars(with = "Option<DeploymentState>")]
     pub(crate) prior: Value,
     /// The configuration of the deployment.
     #[schemars(with = "RollingDeploymentConfig")]
@@ -106,7 +106,7 @@ pub(crate) struct ApplyParams {
     pub(crate) kind: String,
     /// The prior state; null for a new deployment.
     #[serde(default)]
-    #[schemars(with = "Option<State>")]
+    #[schemars(with = "Option<DeploymentState>")]
     pub(crate) prior: Value,
     /// `planned` of the plan to apply. The figures in it (`batches`, `floor`, `ceiling` and
     /// `expected_duration`) go into the state as they are; nothing else of it is used.
@@ -140,7 +140,7 @@ pub(crate) struct ApplyResult {
     /// `succeeded`, `rolled_back`, `failed`, `paused` or `aborted`.
     pub(crate) status: String,
     /// The state after the apply, also after a failure.
-    #[schemars(with = "Option<State>")]
+    #[schemars(with = "Option<DeploymentState>")]
     pub(crate) state: Value,
     /// Data for the client to hand to the next plan.
     pub(crate) private: Option<Private>,
@@ -154,7 +154,7 @@ pub(crate) struct ReadParams {
     #[serde(rename = "type")]
     pub(crate) kind: String,
     /// The prior state. Only its target has to be there.
-    #[schemars(with = "State")]
+    #[schemars(with = "DeploymentState")]
     pub(crate) prior: Object,
 }
 
@@ -184,7 +184,7 @@ pub(crate) struct DeleteParams {
     #[serde(rename = "type")]
     pub(crate) kind: String,
     /// The prior state. Only its target has to be there.
-    #[schemars(with = "State")]
+    #[schemars(with = "DeploymentState")]
     pub(crate) prior: Object,
     #[serde(flatten)]
     pub(crate) operation: Operation,
@@ -193,7 +193,7 @@ pub(crate) struct DeleteParams {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct StateResult {
     /// The state; null when there is nothing (any more).
-    #[schemars(with = "Option<State>")]
+    #[schemars(with = "Option<DeploymentState>")]
     pub(crate) state: Value,
     /// Findings.
     pub(crate) diagnostics: Vec<Diagnostic>,
@@ -204,7 +204,7 @@ pub(crate) struct DeleteResult {
     /// `succeeded`, or `failed` with the state that is left.
     pub(crate) status: String,
     /// The state that is left; null when the deployment is gone.
-    #[schemars(with = "Option<State>")]
+    #[schemars(with = "Option<DeploymentState>")]
     pub(crate) state: Value,
     /// Why the deployment is not gone, and what to do.
     pub(crate) diagnostics: Vec<Diagnostic>,
@@ -269,7 +269,7 @@ pub(crate) struct ControlParams {
     pub(crate) action: Command,
     /// The prior state: with it, a rollback once the rollout is over goes to the revision before.
     #[serde(default)]
-    #[schemars(with = "Option<State>")]
+    #[schemars(with = "Option<DeploymentState>")]
     pub(crate) prior: Value,
     #[serde(flatten)]
     pub(crate) operation: Operation,
@@ -286,7 +286,7 @@ pub(crate) struct ControlResult {
     /// The current record.
     pub(crate) record: Option<RecordView>,
     /// The state, when this server carried the command out.
-    #[schemars(with = "Option<State>")]
+    #[schemars(with = "Option<DeploymentState>")]
     pub(crate) state: Value,
     /// What went wrong, and what to do.
     pub(crate) diagnostics: Vec<Diagnostic>,

@@ -10,11 +10,11 @@ use super::super::messages as m;
 use super::super::transport::Outbox;
 use super::super::wire::{RpcError, code, notification};
 use super::{
-    Session, Work, cancelled, check_operation, check_state, check_type, replaced_paths,
+    PeerSettings, RequestJob, cancelled, check_operation, check_state, check_type, replaced_paths,
     unless_stopped, write,
 };
 use crate::deployment::resource_state::{self, Computed, KnownBy};
-use crate::deployment::schema::State;
+use crate::deployment::schema::DeploymentState;
 use crate::deployment::stop::Stopping;
 use crate::document::Diagnostic;
 use crate::engine::{Caller, NOTHING_DONE, UNSEEN_FOR};
@@ -26,16 +26,16 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// How many of the latest events the server keeps for a peer that does not read.
 const MAX_WAITING: usize = 1000;
 
-impl Session {
+impl PeerSettings {
     pub(super) async fn apply(
         &self,
         params: m::ApplyParams,
-        mut work: Work,
+        mut work: RequestJob,
     ) -> Result<Value, RpcError> {
         check_type(&params.kind)?;
         let operation = params.operation;
         check_operation(operation.operation_id.as_deref())?;
-        check_state::<State>("prior", &params.prior)?;
+        check_state::<DeploymentState>("prior", &params.prior)?;
         check_state::<Computed>("planned", &resource_state::computed_of(&params.planned))?;
         let limit = Limit::begin(&operation, &mut work);
         let config = Value::Object(params.config);
@@ -161,7 +161,7 @@ pub(super) struct Limit {
 
 impl Limit {
     /// Makes `work` stop at the deadline, too.
-    pub(super) fn begin(operation: &m::Operation, work: &mut Work) -> Limit {
+    pub(super) fn begin(operation: &m::Operation, work: &mut RequestJob) -> Limit {
         let deadline = operation.deadline_ms;
         let time = deadline.map(Duration::from_millis);
         let stopping = Stopping::listen(work.stop.clone(), time, std::future::pending());
@@ -203,7 +203,7 @@ pub(super) struct Notifications {
 }
 
 impl Notifications {
-    pub(super) fn begin(operation: m::Operation, work: Work) -> Notifications {
+    pub(super) fn begin(operation: m::Operation, work: RequestJob) -> Notifications {
         let (events, received) = mpsc::unbounded_channel();
         let sending = tokio::spawn(send(received, operation.progress_token, work.out));
         Notifications { events, sending }

@@ -8,8 +8,10 @@ use super::apply::{Limit, Notifications, refuse_locked};
 use super::look::{unreachable_state, view, view_of};
 use super::rollback;
 use super::rollback::nothing;
-use super::{Session, Work, check_operation, check_state, check_type, unless_stopped, write};
-use crate::deployment::schema::State;
+use super::{
+    PeerSettings, RequestJob, check_operation, check_state, check_type, unless_stopped, write,
+};
+use crate::deployment::schema::DeploymentState;
 use crate::deployment::{self, DeleteOutcome, OpenError, config_to_look_with, resource_state};
 use crate::document::Diagnostic;
 use crate::engine::ControlOutcome;
@@ -17,16 +19,16 @@ use crate::model::event::{Outcome, Report};
 use crate::record::command::Command;
 use crate::rollout::control;
 
-impl Session {
+impl PeerSettings {
     pub(super) async fn control(
         &self,
         params: m::ControlParams,
-        mut work: Work,
+        mut work: RequestJob,
     ) -> Result<Value, RpcError> {
         check_type(&params.kind)?;
         let (operation, command) = (params.operation, params.action);
         check_operation(operation.operation_id.as_deref())?;
-        check_state::<State>("prior", &params.prior)?;
+        check_state::<DeploymentState>("prior", &params.prior)?;
         let limit = Limit::begin(&operation, &mut work);
         let config = Value::Object(params.config);
         let caller = self.caller(&work, operation.operation_id.as_deref(), &params.prior);
@@ -79,14 +81,14 @@ impl Session {
     pub(super) async fn delete(
         &self,
         params: m::DeleteParams,
-        mut work: Work,
+        mut work: RequestJob,
     ) -> Result<Value, RpcError> {
         check_type(&params.kind)?;
         let operation = params.operation;
         check_operation(operation.operation_id.as_deref())?;
         let limit = Limit::begin(&operation, &mut work);
         let prior = Value::Object(params.prior);
-        check_state::<State>("prior", &prior)?;
+        check_state::<DeploymentState>("prior", &prior)?;
         let config = config_to_look_with(&resource_state::config_of(&prior));
         let caller = self.caller(&work, operation.operation_id.as_deref(), &prior);
         let looked = unless_stopped(&mut work.stop, self.look(&config, &caller)).await;

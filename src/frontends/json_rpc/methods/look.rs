@@ -8,18 +8,18 @@ use serde_json::Value;
 
 use super::super::messages as m;
 use super::super::wire::RpcError;
-use super::{Session, check_state, check_type, check_unknown, replaced_paths, write};
+use super::{PeerSettings, check_state, check_type, check_unknown, replaced_paths, write};
 use crate::deployment::resource_state::{self, KnownBy};
-use crate::deployment::schema::State;
+use crate::deployment::schema::DeploymentState;
 use crate::deployment::{OpenError, config_to_look_with};
 use crate::document::{self, Diagnostic, normalised};
 use crate::engine::{Caller, Rollout};
 use crate::record::Record;
 
-impl Session {
+impl PeerSettings {
     pub(super) async fn plan(&self, params: m::PlanParams) -> Result<Value, RpcError> {
         check_type(&params.kind)?;
-        check_state::<State>("prior", &params.prior)?;
+        check_state::<DeploymentState>("prior", &params.prior)?;
         check_unknown(&params.unknown)?;
         let (config, prior) = (Value::Object(params.config), &params.prior);
         let unknown: BTreeSet<&str> = params.unknown.iter().map(String::as_str).collect();
@@ -68,7 +68,7 @@ impl Session {
     pub(super) async fn read(&self, params: m::ReadParams) -> Result<Value, RpcError> {
         check_type(&params.kind)?;
         let prior = Value::Object(params.prior);
-        check_state::<State>("prior", &prior)?;
+        check_state::<DeploymentState>("prior", &prior)?;
         let config = config_to_look_with(&resource_state::config_of(&prior));
         let answer = match self.look(&config, &self.looker(&prior)).await {
             Ok(rollout) => {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::super::messages as m;
 use super::super::wire::RpcError;
 use super::apply::{Limit, Notifications, refuse_locked};
-use super::{Session, Work, unless_stopped};
+use super::{PeerSettings, RequestJob, unless_stopped};
 use crate::deployment::{self, resource_state};
 use crate::document::Diagnostic;
 use crate::engine::{Caller, Rollout};
@@ -20,7 +20,7 @@ pub(super) fn is_over(command: Command, rollout: &Rollout, prior: &Value) -> boo
     command == Command::Rollback && !prior.is_null() && is_over()
 }
 
-impl Session {
+impl PeerSettings {
     /// Rolls `config` back to the revision before the one that its fleet runs. `caller` knows the
     /// peer's state.
     pub(super) async fn roll_back(
@@ -28,7 +28,7 @@ impl Session {
         (config, rollout): (&Value, &Rollout),
         caller: &Caller,
         operation: m::Operation,
-        (mut work, limit): (Work, Limit),
+        (mut work, limit): (RequestJob, Limit),
     ) -> Result<m::ControlResult, RpcError> {
         let known = match rollout.way_back(None, None).await {
             WayBack::Known(known) => known,

@@ -15,7 +15,7 @@ use super::super::private_state::PrivateState;
 use super::super::schema::{TIMEOUTS, schemas};
 use super::super::value::{Raw, Read};
 use super::super::{convert, proto as p};
-use super::request::{Config, Found, all, computed, known, ours, to_json, unreadable};
+use super::request::{Config, HostDiagnostics, all, computed, known, ours, to_json, unreadable};
 use super::{Configured, Counted, Provider};
 use crate::deployment::resource_state::{self, KnownBy};
 use crate::deployment::stop::Stopping;
@@ -73,7 +73,7 @@ impl Provider {
         prior: &Value,
         planned: &Value,
         config: &Config,
-    ) -> Result<(), Found> {
+    ) -> Result<(), HostDiagnostics> {
         let kind = &schemas().resource;
         let value = pinned(&config.value, planned["target_revision"].as_str());
         let looker = self.looker(prior);
@@ -119,7 +119,7 @@ impl Provider {
             // The sender never sends: this ends when the sender is dropped.
             attended.await.unwrap_or_default();
         };
-        let operation = Operation { provider: self, configured, left: Box::pin(left) };
+        let operation = ApplyOperation { provider: self, configured, left: Box::pin(left) };
         if planned.is_null() {
             return match prior {
                 Some((_, prior)) => match operation.end(&prior).await {
@@ -144,7 +144,7 @@ impl Provider {
 }
 
 /// One change under way.
-struct Operation<'a> {
+struct ApplyOperation<'a> {
     provider: &'a Provider,
     configured: Configured,
     /// Ends when the host no longer waits for the answer.
@@ -156,17 +156,17 @@ struct Rolled {
     state: Raw,
     /// `Some` if the provider has looked at the fleet.
     private_state: Option<PrivateState>,
-    found: Found,
+    found: HostDiagnostics,
 }
 
 impl Rolled {
     /// Returns the result of a change that left the fleet alone.
-    fn not(state: Raw, found: Found) -> Rolled {
+    fn not(state: Raw, found: HostDiagnostics) -> Rolled {
         Rolled { state, private_state: None, found }
     }
 }
 
-impl Operation<'_> {
+impl ApplyOperation<'_> {
     /// Changes settings in the state alone.
     async fn settle(
         self,
@@ -206,7 +206,7 @@ impl Operation<'_> {
         let promised = target.filter(|_| !is_unknown("target_revision"));
         let value = pinned(&config.value, promised);
         self.configured.providers.keep_in_mind(prior);
-        let Operation { provider, configured, left } = self;
+        let ApplyOperation { provider, configured, left } = self;
         let operation = if prior.is_null() { "create" } else { "update" };
         let limit = config.timeouts[operation].as_str().and_then(DurationText::parse);
         let stopping = Stopping::listen(provider.stop.subscribe(), limit, left);
@@ -244,7 +244,7 @@ impl Operation<'_> {
     }
 
     /// Ends a rollout in progress, and removes its record from the target.
-    async fn end(self, prior: &Value) -> Result<(), Found> {
+    async fn end(self, prior: &Value) -> Result<(), HostDiagnostics> {
         let kind = &schemas().resource;
         let config = config_to_look_with(&resource_state::config_of(&to_json(prior)));
         let caller = self.provider.worker(prior);

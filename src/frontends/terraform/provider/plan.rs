@@ -8,7 +8,7 @@ use super::super::schema::schemas;
 use super::super::value::Raw;
 use super::super::{convert, proto as p};
 use super::intent::{Intent, Rolls, of_creation};
-use super::request::{Config, Found, all, known, ours, to_json, unreadable};
+use super::request::{Config, HostDiagnostics, all, known, ours, to_json, unreadable};
 use super::{Configured, Provider};
 use crate::deployment::resource_state;
 use crate::deployment::{self, OpenError, config_to_look_with};
@@ -39,7 +39,7 @@ impl Change {
 
 /// What a look at the target shows. None of it decides which values the plan makes known: it may
 /// differ when the plan is applied.
-enum Live {
+enum TargetLook {
     /// The target exists; with what would keep an apply from beginning just now.
     Rollout(Box<Rollout>, Vec<Diagnostic>),
     /// There is nothing to look at, or not yet, for these reasons.
@@ -92,7 +92,7 @@ impl Provider {
     }
 
     /// Looks at the target, as far as the configuration is known.
-    async fn look_for(&self, change: &Change) -> Result<Live, Vec<Diagnostic>> {
+    async fn look_for(&self, change: &Change) -> Result<TargetLook, Vec<Diagnostic>> {
         let Change { config, prior, .. } = change;
         if !config.unknown.is_empty() {
             let found = document::partial(&config.value, &config.unknown);
@@ -101,7 +101,7 @@ impl Provider {
             }
         }
         let Some(Configured { providers, .. }) = self.configured() else {
-            return Ok(Live::Unseen(Vec::new()));
+            return Ok(TargetLook::Unseen(Vec::new()));
         };
         if !config.unknown.is_empty() {
             // Fails before the apply makes anything that would be rolled with other credentials
@@ -113,7 +113,7 @@ impl Provider {
                 true => self.at_work_on(&providers, prior).await,
                 false => Vec::new(),
             };
-            return Ok(Live::Unseen(obstacles));
+            return Ok(TargetLook::Unseen(obstacles));
         }
         // What is known of one target says nothing about another.
         let from = if change.is_update() { prior } else { &Value::Null };
@@ -127,16 +127,16 @@ impl Provider {
                         obstacles.push(as_warning(&error));
                     }
                     Err(error) if may_be_created_later(&error) => {
-                        return Ok(Live::Unseen(vec![as_warning(&error)]));
+                        return Ok(TargetLook::Unseen(vec![as_warning(&error)]));
                     }
                     Err(error) => return Err(OpenError::Provider(error).into_diagnostics()),
                 }
-                Ok(Live::Rollout(Box::new(rollout), obstacles))
+                Ok(TargetLook::Rollout(Box::new(rollout), obstacles))
             }
             Err(OpenError::Provider(error))
                 if may_be_created_later(&error) || error.kind == ErrorKind::Conflict =>
             {
-                Ok(Live::Unseen(vec![as_warning(&error)]))
+                Ok(TargetLook::Unseen(vec![as_warning(&error)]))
             }
             Err(looked) => Err(looked.into_diagnostics()),
         }
@@ -152,7 +152,7 @@ impl Provider {
     }
 
     /// Warns of what a destruction would do to a rollout in progress.
-    async fn warn_of_the_end(&self, prior: Option<&(Raw, Value)>) -> Found {
+    async fn warn_of_the_end(&self, prior: Option<&(Raw, Value)>) -> HostDiagnostics {
         let (Some((_, prior)), Some(configured)) = (prior, self.configured()) else {
             return Vec::new();
         };
@@ -180,12 +180,12 @@ struct Settled {
     diagnostics: Vec<Diagnostic>,
 }
 
-fn settle(change: &Change, live: &Live) -> Settled {
+fn settle(change: &Change, live: &TargetLook) -> Settled {
     let Change { config, prior_raw, prior, private_state, .. } = change;
     let attributes = schemas().resource.attributes();
     let (rollout, obstacles) = match live {
-        Live::Rollout(rollout, obstacles) => (Some(rollout), obstacles.clone()),
-        Live::Unseen(obstacles) => (None, obstacles.clone()),
+        TargetLook::Rollout(rollout, obstacles) => (Some(rollout), obstacles.clone()),
+        TargetLook::Unseen(obstacles) => (None, obstacles.clone()),
     };
     let preview = rollout.map(|rollout| rollout.preview());
     let name = match rollout {

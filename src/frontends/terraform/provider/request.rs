@@ -29,10 +29,10 @@ pub(crate) fn computed(state: &Value) -> Value {
 }
 
 /// Findings for the host.
-pub(crate) type Found = Vec<p::Diagnostic>;
+pub(crate) type HostDiagnostics = Vec<p::Diagnostic>;
 
 /// Returns the finding for a value that cannot be read.
-pub(crate) fn unreadable(error: WireError) -> Found {
+pub(crate) fn unreadable(error: WireError) -> HostDiagnostics {
     vec![convert::error(error.to_string(), "")]
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    pub(crate) fn receive(value: Option<&p::DynamicValue>) -> Result<Config, Found> {
+    pub(crate) fn receive(value: Option<&p::DynamicValue>) -> Result<Config, HostDiagnostics> {
         let kind = &schemas().resource;
         let raw = Raw::receive(value, kind).map_err(unreadable)?;
         let read = raw.to_json(kind).map_err(unreadable)?;
@@ -82,7 +82,7 @@ pub(crate) fn to_json(state: &Value) -> Value {
 pub(crate) fn known(
     type_name: &str,
     value: Option<&p::DynamicValue>,
-) -> Result<Option<(Raw, Value)>, Found> {
+) -> Result<Option<(Raw, Value)>, HostDiagnostics> {
     check_type(type_name)?;
     let kind = &schemas().resource;
     let raw = Raw::receive(value, kind).map_err(unreadable)?;
@@ -93,7 +93,7 @@ pub(crate) fn known(
     Ok(Some((raw, read.value)))
 }
 
-pub(crate) fn check_type(type_name: &str) -> Result<(), Found> {
+pub(crate) fn check_type(type_name: &str) -> Result<(), HostDiagnostics> {
     if type_name == TYPE {
         return Ok(());
     }
@@ -101,11 +101,11 @@ pub(crate) fn check_type(type_name: &str) -> Result<(), Found> {
     Err(vec![convert::error(message, "")])
 }
 
-pub(crate) fn all(found: &[Diagnostic], kind: &Kind) -> Found {
+pub(crate) fn all(found: &[Diagnostic], kind: &Kind) -> HostDiagnostics {
     found.iter().map(|finding| diagnostic(finding, kind)).collect()
 }
 
-pub(crate) fn provider_config(value: Option<&p::DynamicValue>) -> Result<Read, Found> {
+pub(crate) fn provider_config(value: Option<&p::DynamicValue>) -> Result<Read, HostDiagnostics> {
     let kind = &schemas().provider;
     let raw = Raw::receive(value, kind).map_err(unreadable)?;
     let mut read = raw.to_json(kind).map_err(unreadable)?;

@@ -10,7 +10,7 @@ use crate::model::event::Outcome;
 use crate::model::spec::{Hook, HookPoint, Pacing};
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::hooks::fingerprint;
-use crate::record::{Group, HookRecord, Record};
+use crate::record::{HookRecord, InstanceSet, Record};
 use crate::rollout::state::HookRun;
 
 /// Has the hook at `point` run, and waits for it. The record must be there. Only one hook is run at
@@ -53,7 +53,7 @@ fn id(
     point: HookPoint,
     outcome: Option<Outcome>,
 ) -> String {
-    let nobody = Group::default();
+    let nobody = InstanceSet::default();
     let group = if hooks.point == Some(point) { &hooks.group } else { &nobody };
     let outcome = outcome.map_or("", Outcome::name);
     let message = format!("{} {} {outcome}", input.target.revision, hooks.batch);
@@ -94,7 +94,7 @@ pub(super) fn group_for(
     point: HookPoint,
     due: BTreeSet<InstanceId>,
 ) -> BTreeSet<InstanceId> {
-    let group = Group::of(&due);
+    let group = InstanceSet::of(&due);
     if hooks.point == Some(point) {
         let named = hooks.group.matching(&due);
         if !named.is_empty() {

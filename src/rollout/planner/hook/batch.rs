@@ -13,10 +13,10 @@ use super::super::{Member, Plan, Step, View};
 use super::ask::{ask, group_for, has_batches};
 use super::noted::closed;
 use crate::model::spec::HookPoint;
-use crate::record::{Group, HookRecord, Record};
+use crate::record::{HookRecord, InstanceSet, Record};
 
 /// What is left of a batch.
-enum Left {
+enum BatchRemainder {
     /// Nothing, or it is under way.
     Nothing,
     /// This hook, for these instances.
@@ -27,7 +27,7 @@ enum Left {
 
 /// Whether a batch is over but for its hooks: nothing more begins before they are done.
 pub(crate) fn is_due_in_batch(input: &Input<'_>, view: &View<'_>) -> bool {
-    input.state.hooks.ends_batch() || !matches!(left(input, view), Left::Nothing)
+    input.state.hooks.ends_batch() || !matches!(left(input, view), BatchRemainder::Nothing)
 }
 
 /// Runs the hooks at the end of a batch, one after the other.
@@ -41,12 +41,12 @@ pub(crate) fn closes_batch(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) 
     }
     let mut now = hooks.clone();
     match left(input, view) {
-        Left::Nothing => return false,
-        Left::End => {
+        BatchRemainder::Nothing => return false,
+        BatchRemainder::End => {
             plan.batch_ends = input.state.batch.open;
             now = closed(input, now, &fresh(input, view, hooks));
         }
-        Left::Hook(point, instances) => {
+        BatchRemainder::Hook(point, instances) => {
             plan.batch_ends = point == HookPoint::AfterBatch && input.state.batch.open;
             let instances = group_for(&mut now, point, instances);
             if now == *hooks {
@@ -60,30 +60,34 @@ pub(crate) fn closes_batch(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) 
     true
 }
 
-fn left(input: &Input<'_>, view: &View<'_>) -> Left {
+fn left(input: &Input<'_>, view: &View<'_>) -> BatchRemainder {
     let hooks = input.state.record.as_ref().and_then(|record| record.hooks.as_ref());
     let Some(hooks) = hooks.filter(|_| has_batches(input) && view.busy() == 0) else {
-        return Left::Nothing;
+        return BatchRemainder::Nothing;
     };
     let is_there = |point| input.spec.hooks.at(point).is_some();
     let fresh = fresh(input, view, hooks);
     if hooks.open && !has_begun(input, view, hooks, &fresh) {
-        return Left::Nothing;
+        return BatchRemainder::Nothing;
     }
     let is_begun = hooks.open && hooks.point == Some(HookPoint::AfterBatch);
-    if is_begun && (!hooks.group.matching(&fresh).is_empty() || hooks.group == Group::of(&fresh)) {
+    if is_begun
+        && (!hooks.group.matching(&fresh).is_empty() || hooks.group == InstanceSet::of(&fresh))
+    {
         // An engine before this one was killed while it was run.
-        return Left::Hook(HookPoint::AfterBatch, fresh);
+        return BatchRemainder::Hook(HookPoint::AfterBatch, fresh);
     }
     let waiting: BTreeSet<InstanceId> =
         fresh.iter().filter(|id| !is_greeted(input, hooks, id)).cloned().collect();
     if is_there(HookPoint::AfterHealthy) && !waiting.is_empty() {
-        return Left::Hook(HookPoint::AfterHealthy, waiting);
+        return BatchRemainder::Hook(HookPoint::AfterHealthy, waiting);
     }
     match hooks.open {
-        true if is_there(HookPoint::AfterBatch) => Left::Hook(HookPoint::AfterBatch, fresh),
-        true => Left::End,
-        false => Left::Nothing,
+        true if is_there(HookPoint::AfterBatch) => {
+            BatchRemainder::Hook(HookPoint::AfterBatch, fresh)
+        }
+        true => BatchRemainder::End,
+        false => BatchRemainder::Nothing,
     }
 }
 

@@ -6,7 +6,7 @@ use rolling_provider::{InstanceId, Timestamp};
 
 use super::super::input::Input;
 use crate::model::spec::HookPoint;
-use crate::record::{Group, HookRecord};
+use crate::record::{HookRecord, InstanceSet};
 
 /// Returns `hooks` with the hook that has ended last, where they do not say so yet.
 pub(super) fn noted(input: &Input<'_>, hooks: HookRecord) -> HookRecord {
@@ -16,7 +16,7 @@ pub(super) fn noted(input: &Input<'_>, hooks: HookRecord) -> HookRecord {
         HookPoint::BeforeRollout => HookRecord { began: true, ..hooks },
         HookPoint::BeforeRollback => HookRecord { went_back: true, ..hooks },
         HookPoint::BeforeDeregister => {
-            let group = Group::of(&done.instances);
+            let group = InstanceSet::of(&done.instances);
             let (prepared, members) = (!group.is_empty(), hooks.members.clone());
             HookRecord { prepared, group, ..hooks }.with_members(members)
         }

@@ -7,7 +7,7 @@ use rolling_provider::InstanceId;
 use super::super::input::Input;
 use super::ask::has_batches;
 use crate::model::spec::HookPoint;
-use crate::record::{Group, HookRecord, Record};
+use crate::record::{HookRecord, InstanceSet, Record};
 
 /// Whether a hook is run at the end of a batch.
 fn has_end(input: &Input<'_>) -> bool {
@@ -49,7 +49,7 @@ pub(super) fn catch_up(input: &Input<'_>, mut hooks: HookRecord) -> HookRecord {
     let is_named = |id| hooks.members.has(id).unwrap_or(true);
     if !recorded.is_some_and(is_there) {
         hooks.batch = batch.number;
-        put(input, Group::of(&batch.victims), &mut hooks);
+        put(input, InstanceSet::of(&batch.victims), &mut hooks);
     } else if hooks.open && !batch.victims.iter().all(is_named) {
         let members = hooks.members.with(&batch.victims);
         put(input, members, &mut hooks);
@@ -60,16 +60,16 @@ pub(super) fn catch_up(input: &Input<'_>, mut hooks: HookRecord) -> HookRecord {
 /// A batch that an engine before this one had begun is the same batch.
 fn begin(input: &Input<'_>, chosen: &BTreeSet<InstanceId>, hooks: &mut HookRecord) {
     let is_first = input.state.batch.number == 0;
-    let repeats = is_first && !chosen.is_empty() && hooks.members == Group::of(chosen);
+    let repeats = is_first && !chosen.is_empty() && hooks.members == InstanceSet::of(chosen);
     if hooks.open || (repeats && !has_end(input)) {
         put(input, hooks.members.with(chosen), hooks);
     } else {
         hooks.batch += 1;
-        put(input, Group::of(chosen), hooks);
+        put(input, InstanceSet::of(chosen), hooks);
     }
 }
 
-fn put(input: &Input<'_>, members: Group, hooks: &mut HookRecord) {
+fn put(input: &Input<'_>, members: InstanceSet, hooks: &mut HookRecord) {
     if input.is_in_place() && members != hooks.members {
         hooks.greeted = None;
     }

@@ -10,7 +10,7 @@ use super::ask::{ask, group_for};
 use super::noted::noted;
 use super::open_batch::begin_batch;
 use crate::model::spec::HookPoint;
-use crate::record::{Group, HookRecord, Record};
+use crate::record::{HookRecord, InstanceSet, Record};
 use crate::rollout::serving::{is_healthy_in, is_healthy_in_primary};
 
 /// Returns the victims that may be taken out now, those `chosen` by this plan among them.
@@ -83,7 +83,7 @@ fn due<'v>(
     if waiting.is_empty() {
         return waiting;
     }
-    if hooks.prepared && hooks.group.is_large() && hooks.group == Group::of(&waiting) {
+    if hooks.prepared && hooks.group.is_large() && hooks.group == InstanceSet::of(&waiting) {
         // The engine before this one was killed after it had written that.
         plan.prepared = waiting;
         return BTreeSet::new();

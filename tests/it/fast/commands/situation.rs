@@ -9,7 +9,7 @@ use rolling::model::spec::RollingDeployment;
 use rolling::record::command::{Command, Control};
 use rolling::record::lease::Lease;
 use rolling::record::{Ending, Record};
-use rolling::rollout::control::{State, effect};
+use rolling::rollout::control::{ControlState, effect};
 use rolling_provider::{Action, Done, Fleet, ProviderError, Tags};
 use rolling_simulator::Simulator;
 use rolling_testing::{Wrapper, impl_fleet};
@@ -21,7 +21,7 @@ use crate::world::{caller, seconds};
 /// The state of a rollout when the commands are given.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation {
-    pub state: State,
+    pub state: ControlState,
     /// Whether an engine is at work, and not one that was killed.
     pub lives: bool,
 }
@@ -38,7 +38,7 @@ impl Noting {
         else {
             return;
         };
-        let state = State::of(was.as_ref(), was.is_none());
+        let state = ControlState::of(was.as_ref(), was.is_none());
         let news = record
             .acknowledged
             .iter()
@@ -49,7 +49,10 @@ impl Noting {
             let left = Control::from_tags(before).filter(|control| control.id == *id);
             let Some(control) = left else { continue };
             // To resume a rollout that moves already has no effect.
-            let moves = matches!(state, State::Unrecorded | State::Rolling | State::RollingBack);
+            let moves = matches!(
+                state,
+                ControlState::Unrecorded | ControlState::Rolling | ControlState::RollingBack
+            );
             if effect(control.command, state).changes()
                 && !(moves && control.command == Command::Resume)
             {
@@ -86,10 +89,10 @@ pub fn named(name: &str) -> Caller {
     Caller { owner, rollout_id, is_gone, ..caller() }
 }
 
-fn state(simulator: &Simulator) -> State {
+fn state(simulator: &Simulator) -> ControlState {
     let tags = look(simulator).record;
     let is_leased = Lease::from_tags(&tags).is_some();
-    State::of(Record::from_tags(&tags).expect("a record").as_ref(), is_leased)
+    ControlState::of(Record::from_tags(&tags).expect("a record").as_ref(), is_leased)
 }
 
 pub async fn until(simulator: &Simulator, reached: impl Fn() -> bool) {
@@ -128,7 +131,7 @@ pub async fn arrive(
     situation: Situation,
 ) -> Option<tokio::task::JoinHandle<()>> {
     let Situation { state: wanted, lives } = situation;
-    if wanted == State::Absent {
+    if wanted == ControlState::Absent {
         return None;
     }
     let (stops, stop) = watch::channel(Stop::No);
@@ -138,17 +141,21 @@ pub async fn arrive(
         rollout.run(stop, &mut |_| {}).await;
     });
     let simulator = fleet.inner.clone();
-    if wanted != State::Unrecorded {
-        until(&simulator, || matches!(state(&simulator), State::Rolling)).await;
+    if wanted != ControlState::Unrecorded {
+        until(&simulator, || matches!(state(&simulator), ControlState::Rolling)).await;
     }
     let to = match wanted {
-        State::RollingBack => Some(Command::Rollback),
-        State::Halting(Ending::Paused) | State::Halted(Ending::Paused) => Some(Command::Pause),
-        State::Halting(Ending::Aborted) | State::Halted(Ending::Aborted) => Some(Command::Abort),
-        State::Halting(Ending::Interrupted) | State::Halted(Ending::Interrupted) => {
+        ControlState::RollingBack => Some(Command::Rollback),
+        ControlState::Halting(Ending::Paused) | ControlState::Halted(Ending::Paused) => {
+            Some(Command::Pause)
+        }
+        ControlState::Halting(Ending::Aborted) | ControlState::Halted(Ending::Aborted) => {
+            Some(Command::Abort)
+        }
+        ControlState::Halting(Ending::Interrupted) | ControlState::Halted(Ending::Interrupted) => {
             until(&simulator, || look(&simulator).template == Some("v2".into())).await;
             // A rollout that has replaced no instance leaves no record.
-            let time = if matches!(wanted, State::Halted(_)) { 60 } else { 5 };
+            let time = if matches!(wanted, ControlState::Halted(_)) { 60 } else { 5 };
             simulator.clock().sleep(seconds(time)).await;
             stops.send_replace(Stop::Gracefully);
             None
@@ -157,12 +164,12 @@ pub async fn arrive(
     };
     if let Some(command) = to {
         // First there must be something to put back, or to replace once more.
-        let is_done = matches!(wanted, State::RollingBack | State::Halted(_));
+        let is_done = matches!(wanted, ControlState::RollingBack | ControlState::Halted(_));
         let time = if is_done { 60 } else { 5 };
         simulator.clock().sleep(seconds(time)).await;
         give(fleet, spec, "before", command).await;
     }
-    let is_halted = matches!(wanted, State::Halted(_));
+    let is_halted = matches!(wanted, ControlState::Halted(_));
     until(&simulator, || match is_halted {
         true => state(&simulator) == wanted,
         false => state(&simulator) == wanted || engine.is_finished(),

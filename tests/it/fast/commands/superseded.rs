@@ -8,7 +8,7 @@ use rolling::model::event::Outcome;
 use rolling::model::spec::{BatchSize, Policy, RollingDeployment};
 use rolling::record::lease::{Lease, WATCH};
 use rolling::record::{Ending, LEASE};
-use rolling::rollout::control::State;
+use rolling::rollout::control::ControlState;
 use rolling_provider::{Action, Clock as _, Fleet as _};
 use rolling_simulator::{FleetConfig, Simulator};
 use tokio::sync::watch;
@@ -43,7 +43,7 @@ async fn supersede(fleet: &Arc<Noting>, spec: &RollingDeployment) -> Rollout {
 #[test]
 fn an_engine_that_dies_after_its_acknowledgement_is_waited_for_as_long_as_its_lease_counts() {
     with_fleet(|clock, fleet, spec| async move {
-        let paused = Situation { state: State::Halting(Ending::Paused), lives: false };
+        let paused = Situation { state: ControlState::Halting(Ending::Paused), lives: false };
         arrive(&fleet, &spec, paused).await;
         let mut rollout = supersede(&fleet, &spec).await;
         assert!(rollout.has_predecessor());
@@ -62,7 +62,7 @@ fn an_engine_that_dies_after_its_acknowledgement_is_waited_for_as_long_as_its_le
 #[test]
 fn an_engine_that_lives_is_waited_for_until_it_has_ended() {
     with_fleet(|clock, fleet, spec| async move {
-        let paused = Situation { state: State::Halting(Ending::Paused), lives: false };
+        let paused = Situation { state: ControlState::Halting(Ending::Paused), lives: false };
         arrive(&fleet, &spec, paused).await;
         let mut rollout = supersede(&fleet, &spec).await;
         let (_keep, stop) = watch::channel(Stop::No);
@@ -90,7 +90,7 @@ fn an_engine_that_lives_is_waited_for_until_it_has_ended() {
 #[test]
 fn a_request_to_end_ends_the_wait() {
     with_fleet(|_, fleet, spec| async move {
-        let paused = Situation { state: State::Halting(Ending::Paused), lives: false };
+        let paused = Situation { state: ControlState::Halting(Ending::Paused), lives: false };
         arrive(&fleet, &spec, paused).await;
         let mut rollout = supersede(&fleet, &spec).await;
         let (_keep, stop) = watch::channel(Stop::Gracefully);

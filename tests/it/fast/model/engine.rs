@@ -7,7 +7,7 @@ use rolling::model::event::Outcome;
 use rolling::record::command::{Command, Control};
 use rolling::record::lease::Lease;
 use rolling::record::{Ending, KEYS, Phase, ROLLOUT, Record, record_in};
-use rolling::rollout::control::{Effect, Work};
+use rolling::rollout::control::{CommandEffect, EngineActivity};
 use rolling::rollout::ownership::Ownership;
 use rolling_provider::{Action as Act, Revision, Tags};
 
@@ -73,9 +73,10 @@ impl ModelEngine {
         own.or_else(|| Control::pending(&self.look, self.record.as_ref(), Some(&self.first)))
     }
 
-    pub fn effect(&self, command: Command) -> Effect {
+    pub fn effect(&self, command: Command) -> CommandEffect {
         let Self { halt, back, .. } = *self;
-        Work { recorded: self.record.is_some(), back, halt, asked_to_end: false }.effect(command)
+        EngineActivity { recorded: self.record.is_some(), back, halt, asked_to_end: false }
+            .effect(command)
     }
 
     /// Plans what is next: the least that a rollout of two instances does.
@@ -86,17 +87,19 @@ impl ModelEngine {
             self.command.as_ref().is_some_and(|command| command.id == control.id)
         };
         self.obeyed_another |=
-            effect.is_some_and(Effect::changes) && !control.as_ref().is_some_and(is_own);
+            effect.is_some_and(CommandEffect::changes) && !control.as_ref().is_some_and(is_own);
         let is_back = self.record.as_ref().is_some_and(|record| record.rolls_back);
         match effect {
-            Some(Effect::Halt(ending)) => self.halt = Some(ending),
-            Some(Effect::RollBack) => (self.halt, self.back, self.resume) = (None, true, true),
-            Some(Effect::Resume) if self.halt.is_some() => {
+            Some(CommandEffect::Halt(ending)) => self.halt = Some(ending),
+            Some(CommandEffect::RollBack) => {
+                (self.halt, self.back, self.resume) = (None, true, true)
+            }
+            Some(CommandEffect::Resume) if self.halt.is_some() => {
                 (self.halt, self.back, self.resume) = (None, is_back, true);
             }
             _ => {}
         }
-        let unanswered = control.filter(|_| effect != Some(Effect::Later));
+        let unanswered = control.filter(|_| effect != Some(CommandEffect::Later));
         match self.halt {
             Some(ending) => self.plan_halt(world, ending, unanswered.as_ref()),
             None => self.plan_way(world, unanswered.as_ref()),

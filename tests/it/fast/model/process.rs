@@ -6,9 +6,9 @@ mod lease;
 use std::sync::Arc;
 
 use rolling::record::command::{Command, Control};
-use rolling::record::lease::{Lease, Watch};
+use rolling::record::lease::{Lease, LeaseWatch};
 use rolling::record::{CONTROL, LEASE, Phase, Record};
-use rolling::rollout::control::{self, Next, Waiting, command_id};
+use rolling::rollout::control::{self, CommandStep, PendingCommand, command_id};
 use rolling_provider::Tags;
 
 use super::engine::ModelEngine;
@@ -28,7 +28,7 @@ pub enum Stage {
         look: Arc<Tags>,
         looked: u8,
         blind: bool,
-        watch: Watch,
+        watch: LeaseWatch,
         first: bool,
         mine: Option<Lease>,
     },
@@ -60,7 +60,7 @@ pub struct Process {
     pub frozen: bool,
     /// Whether it has taken its turn in this step of time.
     pub stepped: bool,
-    waiting: Option<Waiting>,
+    waiting: Option<PendingCommand>,
     /// Whether it has left its command, or carried it out.
     command_given: bool,
     /// Whether a call of it arrived late, after it was frozen.
@@ -135,7 +135,7 @@ impl Process {
                 let owner = process.owner();
                 // A client may give every request the same name.
                 let id = command_id("operation", &owner, command, at(tick));
-                process.waiting = Some(Waiting::new(command, id, owner, &look));
+                process.waiting = Some(PendingCommand::new(command, id, owner, &look));
                 process.stage = Stage::Waiting { leave: false };
                 process.stepped = true;
             }
@@ -143,7 +143,7 @@ impl Process {
     }
 
     fn take(&mut self, look: Arc<Tags>, looked: u8) {
-        let watch = Watch::default();
+        let watch = LeaseWatch::default();
         self.stage = Stage::Taking { look, looked, blind: false, watch, first: true, mine: None };
     }
 
@@ -192,18 +192,18 @@ impl Process {
         let process = world.process(index);
         process.waiting = Some(waiting);
         match next {
-            Next::Look => process.stage = Stage::Waiting { leave: false },
-            Next::Send => {
+            CommandStep::Look => process.stage = Stage::Waiting { leave: false },
+            CommandStep::Send => {
                 // It writes in the same moment; others may, too.
                 process.stepped = false;
                 process.stage = Stage::Waiting { leave: true };
             }
             // With the lease in hand there is nothing to carry out, and the lease is removed.
-            Next::CarryOut | Next::RemoveLease => {
+            CommandStep::CarryOut | CommandStep::RemoveLease => {
                 process.stepped = false;
                 process.take(look, tick);
             }
-            Next::Acknowledged(answer) => {
+            CommandStep::Acknowledged(answer) => {
                 if !process.command_given {
                     world.breaks("reports that a command was acknowledged that was never given");
                 }
@@ -214,13 +214,13 @@ impl Process {
                     world.acknowledged.push(Acknowledged { id, rollout: record.id });
                 }
             }
-            Next::NoOp(answer) => {
+            CommandStep::NoOp(answer) => {
                 check_answer(world, command, &look, answer.as_asked);
                 withdraw(world, &look, &id);
             }
-            Next::Over => {
+            CommandStep::Over => {
                 // The answer is that nothing was begun, and the rollout may still begin.
-                let has_begun = process.waiting.as_ref().is_some_and(Waiting::has_begun);
+                let has_begun = process.waiting.as_ref().is_some_and(PendingCommand::has_begun);
                 let rollout = process.waiting.as_ref().map(|it| it.control().rollout.clone());
                 let named = |lease: Lease| lease.has_begun(&rollout.unwrap_or_default(), None);
                 if !has_begun
@@ -232,7 +232,7 @@ impl Process {
                 }
                 withdraw(world, &look, &id);
             }
-            Next::TimedOut(_) => {
+            CommandStep::TimedOut(_) => {
                 if !world.is_anybody_at_work() {
                     world.breaks("reports that an engine does not react that is gone");
                 }

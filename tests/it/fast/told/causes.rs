@@ -13,7 +13,7 @@ use rolling_provider::{
     Action, Done, Effect, ErrorKind, Fleet, InstanceId, Observation, ProviderError, Update,
     UpdateState,
 };
-use rolling_simulator::{Behaviour, FleetConfig, Hooks, Intervention, Simulator};
+use rolling_simulator::{Behaviour, FleetConfig, Intervention, LifecycleHooks, Simulator};
 use rolling_testing::{Wrapper, impl_fleet};
 
 use crate::fast::in_place::{deploy, updated};
@@ -109,7 +109,7 @@ fn an_update_is_asked_for_again_as_soon_as_the_cloud_takes_the_call() {
 
 #[test]
 fn a_launch_hook_that_nobody_completes_is_not_the_fault_of_the_revision() {
-    let hooks = Hooks { launching: seconds(3600), ..Hooks::default() };
+    let hooks = LifecycleHooks { launching: seconds(3600), ..LifecycleHooks::default() };
     let simulator = simulate(FleetConfig { instances: 3, hooks, ..fleet() });
     let mut deploy = RollingDeployment {
         on_failure: OnFailure::Stop,

@@ -8,7 +8,7 @@ use rolling::model::preview::Preview;
 use rolling::model::spec::{BatchSize, OnFailure, Policy, RollingDeployment, SetAside};
 use rolling::report::text;
 use rolling_provider::{Action, Fleet};
-use rolling_simulator::{FleetConfig, Hooks, Intervention, Simulator};
+use rolling_simulator::{FleetConfig, Intervention, LifecycleHooks, Simulator};
 
 use crate::fast::properties::{block_on, look, suspended};
 use crate::world::{caller, fleet, roll, seconds, simulate, spec};
@@ -57,7 +57,7 @@ fn where_requests_are_shifted_the_whole_new_set_is_announced() {
 #[test]
 fn the_worst_case_counts_what_lifecycle_hooks_hold() {
     let out = |terminating| {
-        let hooks = Hooks { terminating, ..Hooks::default() };
+        let hooks = LifecycleHooks { terminating, ..LifecycleHooks::default() };
         let simulator = simulate(FleetConfig { hooks, ..fleet() });
         let policy = Policy::Rolling(BatchSize::Fixed(1));
         let spec = RollingDeployment { on_failure: OnFailure::Rollback, ..spec(policy) };

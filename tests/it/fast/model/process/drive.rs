@@ -3,7 +3,7 @@
 use rolling::model::event::Outcome;
 use rolling::record::command::Command;
 use rolling::record::{CONTROL, LEASE, ROLLOUT};
-use rolling::rollout::control::{self, Effect};
+use rolling::rollout::control::{self, CommandEffect};
 use rolling::rollout::ownership::{LATE, Standing};
 
 use super::super::engine::{ModelEngine, Planned};
@@ -127,7 +127,7 @@ impl Process {
         world.process(index).stage = Stage::Over;
         let Some(outcome) = outcome.filter(|outcome| *outcome != Outcome::Locked) else { return };
         let pending = engine.control();
-        let waits = pending.is_some_and(|c| engine.effect(c.command) == Effect::Later);
+        let waits = pending.is_some_and(|c| engine.effect(c.command) == CommandEffect::Later);
         let keys = if waits { vec![LEASE] } else { vec![LEASE, CONTROL] };
         if engine.own.holds() {
             world.deliver(&Call::Erase(keys));

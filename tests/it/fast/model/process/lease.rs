@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use rolling::record::command::Command;
-use rolling::record::lease::{Claim, Lease, WATCH, Watch, is_fresh};
+use rolling::record::lease::{Claim, Lease, LeaseWatch, WATCH, is_fresh};
 use rolling::record::{Ending, LEASE, Phase, Record, record_in};
-use rolling::rollout::control::{self, Found};
+use rolling::rollout::control::{self, RecordDisposition};
 use rolling::rollout::ownership::{LATE, Ownership};
 use rolling_provider::{Goal, Tags};
 
@@ -18,7 +18,13 @@ impl Process {
         world: &mut World,
         index: usize,
         how: How,
-        (mut look, mut looked, mut blind, mut watch, first): (Arc<Tags>, u8, bool, Watch, bool),
+        (mut look, mut looked, mut blind, mut watch, first): (
+            Arc<Tags>,
+            u8,
+            bool,
+            LeaseWatch,
+            bool,
+        ),
         mine: Option<Lease>,
     ) {
         let tick = world.tick;
@@ -134,10 +140,10 @@ impl Process {
                 look,
                 looked: tick,
                 halt: match found {
-                    Some(Found::Ending(ending)) => Some(ending),
+                    Some(RecordDisposition::Ending(ending)) => Some(ending),
                     _ => None,
                 },
-                back: is_back && found == Some(Found::GoesOn),
+                back: is_back && found == Some(RecordDisposition::GoesOn),
                 resume: command.as_ref().is_some_and(|command| command.command == Command::Resume),
                 suspended: false,
                 erasing: false,
