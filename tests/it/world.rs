@@ -168,7 +168,21 @@ pub async fn roll_until(
             events.push(event);
         })
         .await;
+    assert_first_and_last(&events);
     Run { events, report }
+}
+
+/// Checks that a run begins with its only `Started`, ends with its only `Finished`, and numbers its
+/// events without gaps.
+pub fn assert_first_and_last(events: &[Envelope]) {
+    let all = |kind: fn(&Event) -> bool| -> Vec<usize> {
+        let found = events.iter().enumerate().filter(|(_, envelope)| kind(&envelope.event));
+        found.map(|(at, _)| at).collect()
+    };
+    assert_eq!(all(|event| matches!(event, Event::Started { .. })), [0]);
+    assert_eq!(all(|event| matches!(event, Event::Finished { .. })), [events.len() - 1]);
+    let indices: Vec<u64> = events.iter().map(|envelope| envelope.index).collect();
+    assert_eq!(indices, (0..events.len() as u64).collect::<Vec<_>>());
 }
 
 impl Run {

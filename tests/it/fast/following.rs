@@ -19,7 +19,7 @@ use rolling_simulator::Simulator;
 use rolling_testing::{Wrapper, impl_fleet};
 use tokio::sync::watch;
 
-use crate::world::{caller, fleet, seconds, simulate, spec, thirty_percent};
+use crate::world::{assert_first_and_last, caller, fleet, seconds, simulate, spec, thirty_percent};
 
 /// A simulated fleet whose refresh goes through the states of a script; the last one stays.
 struct Scripted {
@@ -138,7 +138,9 @@ async fn follow(scripted: Scripted) -> (Vec<Event>, Report, u32) {
     let rollout = Rollout::prepare(fleet.clone(), spec, &caller()).await.expect("a target");
     let (_stop, stopped) = watch::channel(Stop::No);
     let mut events = Vec::new();
-    let report = rollout.run(stopped, &mut |envelope| events.push(envelope.event)).await;
+    let report = rollout.run(stopped, &mut |envelope| events.push(envelope)).await;
+    assert_first_and_last(&events);
+    let events = events.into_iter().map(|envelope| envelope.event).collect();
     let started = *fleet.started.lock().expect("a count");
     (events, report, started)
 }
@@ -187,8 +189,6 @@ async fn a_refresh_that_reports_success_is_believed_once_the_fleet_shows_it() {
         _ => None,
     });
     assert_eq!(steps.collect::<Vec<_>>(), [InstanceRefreshStep::Started]);
-    assert!(matches!(events.first(), Some(Event::Started { .. })));
-    assert!(matches!(events.last(), Some(Event::Finished { .. })));
 }
 
 #[tokio::test]

@@ -80,8 +80,9 @@ fn the_planner_knows_neither_io_nor_time() {
     }
 }
 
-/// The modules that hold a fleet, and so may call the cloud: the registry makes it,
-/// `deployment/open` hands it on, and the engine uses it.
+/// The modules that hold a fleet, and so may call the cloud: the registry makes it, `deployment/open`
+/// and some front-ends hand it on, and the engine uses it. A module need not write the type: it may
+/// get a fleet from `Providers::open`.
 #[test]
 fn only_the_listed_modules_may_call_the_cloud() {
     let architecture = root().join("ARCHITECTURE.md");
@@ -95,11 +96,28 @@ fn only_the_listed_modules_may_call_the_cloud() {
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
         let code = code.collect::<Vec<_>>().join("\n");
         let is_engine = path.starts_with(source.join("engine"));
-        let holds = code.contains("dyn Fleet") || (is_engine && code.contains("self.fleet"));
+        let holds = ["dyn Fleet", "impl Fleet", "providers.open(", ".examine("]
+            .iter()
+            .any(|way| code.contains(way));
+        let holds = holds || (is_engine && code.contains("self.fleet"));
         holds.then(|| path.strip_prefix(&source).expect("below src").display().to_string())
     };
     let found: BTreeSet<String> = sources(&source).into_iter().filter_map(holds).collect();
     assert_eq!(found, listed);
+}
+
+/// `clippy.toml` does not see the environment that the SDK hands out.
+#[test]
+fn only_credentials_ask_the_sdk_for_the_environment() {
+    let mut found = BTreeSet::new();
+    for folder in ["src", "providers"] {
+        for (path, text) in sources(&root().join(folder)) {
+            if text.contains("Env::real()") {
+                found.insert(path.strip_prefix(root()).expect("below").display().to_string());
+            }
+        }
+    }
+    assert_eq!(found, BTreeSet::from(["providers/aws/src/credentials.rs".to_owned()]));
 }
 
 /// What a cloud calls its own processes comes from its adapter, in `Target`.
@@ -209,6 +227,15 @@ fn what_enforces_an_invariant_is_there() {
     }
     assert_eq!(missing, Vec::<&str>::new());
     assert!(read > 30, "{read} names were read");
+}
+
+/// Who has to learn more words than these does not read on.
+#[test]
+fn the_glossary_has_at_most_twenty_five_rows() {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the glossary");
+    let (_, rows) = text.split_once("| term | meaning |\n").expect("the glossary");
+    let rows = rows.lines().skip(1).take_while(|line| line.starts_with("| ")).count();
+    assert!((20..=25).contains(&rows), "{rows}");
 }
 
 /// Whether `class::module::...::function` is below `tests/it`; the last may be a module, too.

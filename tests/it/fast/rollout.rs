@@ -32,10 +32,6 @@ async fn assert_tidy(fleet: &dyn Fleet, size: usize, revision: &str) {
 
 fn assert_ended(run: &Run, outcome: Outcome) {
     assert_eq!(run.report.outcome, outcome, "{:?}", run.report);
-    assert!(matches!(run.events.first().map(|e| &e.event), Some(Event::Started { .. })));
-    let last = run.events.iter().filter(|e| matches!(e.event, Event::Finished { .. }));
-    assert_eq!(last.count(), 1);
-    assert!(run.events.iter().enumerate().all(|(i, e)| e.index == i as u64));
 }
 
 #[tokio::test]

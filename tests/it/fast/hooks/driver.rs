@@ -12,7 +12,7 @@ use rolling_simulator::{EPOCH, FleetConfig, Simulator, VirtualClock};
 use tokio::sync::{Notify, watch};
 
 use crate::test_fleets::Witness;
-use crate::world::{Run, caller};
+use crate::world::{Run, assert_first_and_last, caller};
 
 /// Which tries fail: by their number from 1 over all hooks, and their message.
 pub type Fails = fn(u32, &HookMessage) -> bool;
@@ -191,6 +191,7 @@ impl World {
             () = self.driver.dead.notified() => return None,
             report = rollout.run(stop, &mut keep) => report,
         };
+        assert_first_and_last(&events);
         Some(Run { events, report })
     }
 }
