@@ -352,7 +352,7 @@ pub enum Outcome {
     Failed,
     /// The rollout waits for a decision; `resume` continues it.
     Paused,
-    /// The rollout was stopped from outside.
+    /// The rollout was stopped by a command, a signal or a deadline.
     Aborted,
     /// Another engine is at work on the target. This engine did nothing, or does nothing more.
     Locked,

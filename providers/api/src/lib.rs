@@ -1,8 +1,8 @@
 //! The port: everything the engine knows about a cloud, and all it may ask of one.
 //!
 //! An adapter reports the current state ([`Observation`]) and performs mutations ([`Action`]). It
-//! contains no policy (batch size, floor, order) and never sleeps: deciding and waiting belong to
-//! the engine. Read in this order: ids, target, observation, goal, action, error, fleet,
+//! contains no policy (batch size, floor, order) and never waits for the fleet: deciding and waiting
+//! belong to the engine. Read in this order: ids, target, observation, goal, action, error, fleet,
 //! instance_refresh, clock.
 //!
 //! The crate has only types and traits, and depends on no cloud. An adapter implements [`Fleet`]

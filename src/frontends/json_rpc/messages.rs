@@ -121,7 +121,8 @@ pub(crate) struct Attributes {
     pub(crate) optional: Vec<String>,
     /// Attributes that the provider sets.
     pub(crate) computed: Vec<String>,
-    /// Attributes that a client must not show. There are none.
+    /// Attributes that a client must not show. There are none: the schema marks sensitive values
+    /// inside of attributes with `x-sensitive`.
     pub(crate) sensitive: Vec<String>,
     /// JSON Pointers to attributes whose change requires another deployment.
     pub(crate) force_new: Vec<String>,

@@ -1,6 +1,9 @@
 //! An independent judge of plans.
 //!
-//! It shares no code with the decisions of the planner: it counts from the observation. The engine
+//! It counts for itself, from the observation: it uses neither `View`, in which the planner counts,
+//! nor any of the planner's decisions. It shares with them the input: `RolloutState` with what that
+//! derives (`size`, `desired`, `may_be_out`, `is_protected`), and `Window::resolve`. A fault in these
+//! deceives both; the witness of the tests, which knows the true state, would show it. The engine
 //! asks it before every tick and refuses a plan with violations. Tests use it to check every plan.
 
 mod hooks;
@@ -44,7 +47,7 @@ pub(super) fn instances_of(action: &Action) -> Vec<InstanceId> {
     touched(action)
 }
 
-/// Property 25: no plan touches what the rollout does not own, or takes out a protected instance.
+/// Promise 25: no plan touches what the rollout does not own, or takes out a protected instance.
 fn check_ownership(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
     for step in &plan.actions {
         for id in touched(&step.action) {
@@ -73,7 +76,7 @@ fn check_ownership(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
     }
 }
 
-/// Property 28: where zones are rolled one after the other, instances are out in one of them.
+/// Promise 28: where zones are rolled one after the other, instances are out in one of them.
 fn check_zones(input: &Input<'_>, plan: &Plan, found: &mut Vec<String>) {
     let Input { spec, look, state, .. } = *input;
     let Some(begins) = plan.begins.as_ref().filter(|_| spec.zones == Zones::OneByOne) else {

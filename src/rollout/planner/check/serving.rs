@@ -8,7 +8,7 @@ use super::super::Plan;
 use super::super::input::Input;
 use crate::model::spec::{RollingDeployment, Window};
 
-/// Property 1 where requests are shifted: each side keeps its share of the floor.
+/// Promise 1 where requests are shifted: each side keeps its share of the floor.
 ///
 /// A side gets more requests only when as many instances serve there as the floor asks for.
 fn check_shares(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<String>) {
@@ -88,7 +88,7 @@ fn least_shifted(shifted: &BTreeSet<u32>) -> u32 {
     shifted.first().copied().unwrap_or_default()
 }
 
-/// Property 1: no action of ours lowers the serving instances below the floor.
+/// Promise 1: no action of ours lowers the serving instances below the floor.
 pub(super) fn check_floor(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<String>) {
     if input.look.shifted.is_some() {
         return check_shares(input, plan, window, found);
@@ -112,7 +112,7 @@ pub(super) fn check_floor(input: &Input<'_>, plan: &Plan, window: Window, found:
     }
 }
 
-/// Property 5: in every target group, no removal before the drain ends or its deadline passes.
+/// Promise 5: in every target group, no removal before the drain ends or its deadline passes.
 ///
 /// A fleet that replaces what is out of rotation itself drains an instance that goes without a
 /// replacement, in the target groups that the fleet knows.

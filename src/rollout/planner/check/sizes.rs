@@ -9,7 +9,7 @@ use super::super::input::Input;
 use super::serving::serves;
 use crate::model::spec::Window;
 
-/// Property 2, and "victims are always named": no size below what lives, none above the ceiling.
+/// Promise 2, and "victims are always named": no size below what lives, none above the ceiling.
 pub(super) fn check_capacity(
     input: &Input<'_>,
     plan: &Plan,
@@ -37,7 +37,7 @@ pub(super) fn check_capacity(
     }
 }
 
-/// Property 21: no action of ours leaves a size below the one the fleet is meant to have.
+/// Promise 21: no action of ours leaves a size below the one the fleet is meant to have.
 ///
 /// The record says what size that is. The lesser of the size that a look shows and the size that we
 /// believe counts: otherwise more instances would go without a replacement than were launched
@@ -70,7 +70,7 @@ pub(super) fn check_meant(input: &Input<'_>, plan: &Plan, found: &mut Vec<String
     }
 }
 
-/// Property 3: a plan makes no more instances drain, boot or soak than the window has places.
+/// Promise 3: a plan makes no more instances drain, boot or soak than the window has places.
 ///
 /// A failed instance holds its place until it is gone.
 pub(super) fn check_window(
@@ -110,7 +110,7 @@ pub(super) fn check_window(
     }
 }
 
-/// Property 2 for unmanaged instances: launches stay within the ceiling.
+/// Promise 2 for unmanaged instances: launches stay within the ceiling.
 ///
 /// Instances that have drained, or that this plan removes, do not count.
 pub(super) fn check_launches(
