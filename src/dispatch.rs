@@ -75,7 +75,7 @@ enum Subcommands {
     Doctor(Arguments),
     /// Serve JSON-RPC 2.0 on standard input and output
     Serve {
-        /// Refuse deployments with a gate that runs a command on this host
+        /// Refuse deployments with a gate or hook that runs a command on this host
         #[arg(long)]
         no_commands: bool,
     },

@@ -37,12 +37,12 @@ impl Stopping {
                 }
             };
             tokio::pin!(limit, left);
-            let (mut is_over, mut is_left, mut deaf) = (false, false, false);
+            let (mut is_over, mut is_left, mut sender_gone) = (false, false, false);
             loop {
                 let now = *asked.borrow_and_update();
                 urgency.send_modify(|stop| *stop = now.max(*stop));
                 tokio::select! {
-                    changed = asked.changed(), if !deaf => deaf = changed.is_err(),
+                    changed = asked.changed(), if !sender_gone => sender_gone = changed.is_err(),
                     () = &mut limit, if !is_over => {
                         is_over = true;
                         has_expired.store(true, Ordering::Relaxed);

@@ -33,7 +33,7 @@ pub(super) struct RolloutContext {
     pub(super) wanted: Revision,
     /// Which instances are to be replaced although they run it.
     pub(super) restart: Option<Restart>,
-    /// What applies now; while a rollout goes back, other than the document says.
+    /// The effective spec: a rollback overrides parts of the document's.
     pub(super) spec: RollingDeployment,
     pub(super) target: Target,
     pub(super) look: Observation,

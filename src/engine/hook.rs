@@ -12,7 +12,7 @@ use crate::rollout::state::{HookRun, RunningHook};
 
 impl RollingExecutor {
     /// Runs what `plan` names, and nothing else, and takes in its end. Returns whether a hook has
-    /// ended: what waited for it goes by a look from after that.
+    /// ended: what waited for it needs a look that was taken afterwards.
     pub(super) fn run_hook(&mut self, plan: &Plan, session: &mut Session<'_>) -> bool {
         let Some(run) = plan.hook.as_ref().filter(|_| self.lease.is_believed()) else {
             self.stop_hook();

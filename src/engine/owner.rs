@@ -11,7 +11,7 @@ use rustix::system::uname;
 pub fn this_process() -> String {
     let pid = getpid();
     let began = process(pid).map_or_else(|| "0".into(), |(_, began)| began);
-    format!("{}/{}.{began}.{}", host(), pid.as_raw_nonzero(), world())
+    format!("{}/{}.{began}.{}", host(), pid.as_raw_nonzero(), namespaces())
 }
 
 /// Whether `owner`, as [`this_process`] gave it, was a process of this very host and is gone.
@@ -19,11 +19,12 @@ pub fn this_process() -> String {
 pub fn is_gone(owner: &str) -> bool {
     let Some((host_then, process_then)) = owner.rsplit_once('/') else { return false };
     let mut parts = process_then.split('.');
-    let (Some(pid), Some(began), Some(world_then)) = (parts.next(), parts.next(), parts.next())
+    let (Some(pid), Some(began), Some(namespaces_then)) =
+        (parts.next(), parts.next(), parts.next())
     else {
         return false;
     };
-    if host_then != host() || world_then != world() {
+    if host_then != host() || namespaces_then != namespaces() {
         return false;
     }
     let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) else { return false };
@@ -63,7 +64,7 @@ fn process(pid: Pid) -> Option<(char, String)> {
 }
 
 /// Returns an id of this boot and process-id namespace; `-` where the system provides none.
-fn world() -> String {
+fn namespaces() -> String {
     use sha2::{Digest as _, Sha256};
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();

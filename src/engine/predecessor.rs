@@ -1,5 +1,5 @@
-//! Waits until no engine is at work on another rollout of the target any more: until its lease is
-//! released, or is not renewed for the time after which every reader of a lease takes it over.
+//! Waits until the engine of another rollout of the target is no longer at work: until its lease is
+//! released or has expired.
 
 use std::time::Duration;
 

@@ -23,7 +23,7 @@ use crate::record::command::{Command, Control};
 use crate::record::{Phase, RecordError};
 use crate::rollout::conditions;
 use crate::rollout::control::{CommandReply, no_op};
-use crate::rollout::planner::{self, Condemned, Input, Plan, Preflight, View};
+use crate::rollout::planner::{self, Input, Plan, Preflight, RejectedPlans, View};
 use crate::rollout::recovery::RestoreInput;
 use crate::rollout::state::Halt;
 
@@ -42,7 +42,7 @@ pub(super) struct RollingExecutor {
     /// Notified when a gate has answered, or a hook has ended.
     pub(super) answered: Arc<Notify>,
     /// The history of plans that broke a promise.
-    pub(super) condemned: Condemned,
+    pub(super) rejected: RejectedPlans,
 }
 
 impl RollingExecutor {
@@ -65,7 +65,7 @@ impl RollingExecutor {
             answered,
             asked: context.spec.clone(),
             command: None,
-            condemned: Condemned::default(),
+            rejected: RejectedPlans::default(),
             context,
             clock,
             fleet,
@@ -163,7 +163,7 @@ impl RollingExecutor {
     pub(super) fn plan_judged(&mut self, now: Timestamp, session: &mut Session<'_>) -> Plan {
         let plan = self.plan(now);
         let input = self.context.input(now);
-        let (plan, objection) = planner::judge(&input, plan, &mut self.condemned);
+        let (plan, objection) = planner::judge(&input, plan, &mut self.rejected);
         if let Some(objection) = objection {
             let message = objection.message;
             tracing::error!(message, plan = objection.planned, "a plan breaks a promise");

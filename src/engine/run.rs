@@ -1,4 +1,4 @@
-//! Takes the lease, drives the rollout, and turns it: to a halt, back, forward again.
+//! Takes the lease, drives the rollout, and changes its direction: to a halt, back, forward again.
 
 use rolling_provider::Observation;
 

@@ -147,7 +147,7 @@ impl Tick {
             return Go::Again;
         }
         self.looked_again = false;
-        // At least one action: else an engine whose every call waits long for its turn never acts.
+        // At least one action: otherwise an engine whose calls are all slow would never act.
         // The rest is planned again after a renewal has shown others that this engine lives.
         match obstacles.out_of_time || (index > 0 && obstacles.late_to_renew) {
             true => Go::Again,

@@ -35,8 +35,8 @@ const MAX_IN_FLIGHT: usize = 1024;
 const LAST_ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Serves until the peer is done. Returns the exit code: 0 after `shutdown` or the end of
-/// standard input, 1 after `exit` without `shutdown`, 130 or 143 after a signal. Unless it
-/// `runs_commands`, it refuses deployments with a gate that runs one on this host.
+/// standard input, 1 after `exit` without `shutdown`, 129, 130 or 143 after a signal. Unless it
+/// `runs_commands`, it refuses deployments with a gate or hook that runs one on this host.
 pub(crate) async fn serve(runs_commands: bool, context: &ProcessContext) -> u8 {
     let fail =
         |what: &'static str| move |error: std::io::Error| tracing::error!(%error, "cannot {what}");
@@ -63,18 +63,18 @@ pub(crate) async fn serve(runs_commands: bool, context: &ProcessContext) -> u8 {
             }
             Ok(()) = stop.changed() => server.stop_all(*stop.borrow()),
             // Without a reader, the server cannot report how a rollout goes on.
-            done = &mut written, if !server.deaf => {
+            done = &mut written, if !server.reader_gone => {
                 note(&done.unwrap_or(Ok(())));
                 server.lose_reader();
             }
-            Ok(()) = &mut reader_left, if !server.deaf => server.lose_reader(),
+            Ok(()) = &mut reader_left, if !server.reader_gone => server.lose_reader(),
         }
     };
-    let deaf = server.deaf;
+    let reader_gone = server.reader_gone;
     drop(server);
     drop(outbox);
-    log::hush();
-    if !deaf {
+    log::stop_logging();
+    if !reader_gone {
         last_answers(written, stop, interrupt).await;
     }
     code
@@ -124,7 +124,7 @@ struct Server {
     was_shut_down: bool,
     exit: bool,
     ended: bool,
-    deaf: bool,
+    reader_gone: bool,
     operations: u64,
 }
 
@@ -143,7 +143,7 @@ impl Server {
             was_shut_down: false,
             exit: false,
             ended: false,
-            deaf: false,
+            reader_gone: false,
             operations: 0,
         }
     }
@@ -327,9 +327,9 @@ impl Server {
     }
 
     fn lose_reader(&mut self) {
-        self.deaf = true;
+        self.reader_gone = true;
         self.ended = true;
-        log::hush();
+        log::stop_logging();
         self.stop_all(Stop::Gracefully);
     }
 

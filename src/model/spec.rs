@@ -205,7 +205,7 @@ impl RollingDeployment {
         }
     }
 
-    /// Drops the waits of a rollout forward: a rollback has no soak, pauses, checkpoints or gates.
+    /// Removes the waits of a forward rollout: a rollback has no soak, pauses, checkpoints or gates.
     /// Hooks stay: instances go on the way back, too.
     pub(crate) fn skip_waits(&mut self) {
         self.health.min_healthy_time = Duration::ZERO;

@@ -146,7 +146,7 @@ pub(crate) fn decode(text: &str) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Returns free text in letters that a tag can hold, its spaces as they are, as much of it as fits.
+/// Returns free text in letters that a tag can hold, truncated to what fits; spaces are kept.
 pub(crate) fn encode_text(text: &str) -> String {
     const CUT: &str = " ...";
     let mut message = String::new();

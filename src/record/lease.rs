@@ -18,13 +18,15 @@ use crate::record::fields::{LONGEST, Line, TagFields};
 pub use crate::record::lease_wait::LeaseWait;
 use crate::record::{LEASE, RecordError};
 
-/// How often the owner raises the counter.
+/// How often the owner raises the counter (RetryPeriod in Kubernetes' leader election).
 pub(crate) const RENEW: Duration = Duration::from_secs(10);
-/// How long a counter must stay unchanged before its owner counts as dead.
+/// How long a counter must stay unchanged before its owner counts as dead (LeaseDuration in
+/// Kubernetes' leader election).
 pub const WATCH: Duration = Duration::from_secs(30);
-/// How long after its last renewal the owner of a guarded lease may still act.
+/// How long after its last renewal the owner of a guarded lease may still act (RenewDeadline in
+/// Kubernetes' leader election).
 pub(crate) const BELIEVE: Duration = Duration::from_secs(20);
-/// How long a lease that was taken over must stay ours before the engine believes it.
+/// How long a lease that was taken over must stay ours before the engine relies on it.
 pub(crate) const SETTLE: Duration = Duration::from_secs(5);
 /// The same for a lease that nobody held.
 pub(crate) const SETTLE_FREE: Duration = Duration::from_secs(1);

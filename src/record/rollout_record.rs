@@ -33,7 +33,7 @@ pub struct Record {
     /// Whether the rollout rolls back, or rolled back, to the completed revision. Happens at most
     /// once.
     pub rolls_back: bool,
-    /// Whether the rollout does not go forward because the new revision failed.
+    /// Whether the rollout stopped going forward because the new revision failed.
     pub fault: bool,
     /// Size of the fleet when the rollout began, without surge.
     pub size: u32,

@@ -1,4 +1,4 @@
-//! Whatever stands in an event, no text of it commands a terminal or forges a line.
+//! Escapes the text of events: none of it controls a terminal or forges a line.
 
 use std::collections::BTreeMap;
 

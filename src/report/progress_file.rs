@@ -25,8 +25,8 @@ pub(crate) struct Header {
     pub(crate) document: Value,
     /// The process at work, as [`crate::engine::owner`] names it.
     pub(crate) owner: String,
-    /// Variables of the gate's command. Their values are not in the document: the command finds
-    /// them in the environment of the process that continues the rollout.
+    /// Variables of the commands of gates and hooks. Their values are not in the document: a
+    /// command finds them in the environment of the process that continues the rollout.
     #[serde(default)]
     pub(crate) environment: Vec<String>,
 }

@@ -158,7 +158,7 @@ pub(crate) fn nothing_to_do(name: &str, preview: &Preview) -> String {
 }
 
 /// Says that some instances stay as they are:
-/// `3 are left alone (i-1, i-2, i-3) and do not run v2, and nothing else is to be replaced`.
+/// `3 are left alone (i-1, i-2, i-3) and do not run v2, and no other instance has to be replaced`.
 pub(crate) fn untouched(preview: &Preview) -> Option<String> {
     let left = preview.left_alone.len();
     if left == 0 {
@@ -173,7 +173,8 @@ pub(crate) fn untouched(preview: &Preview) -> Option<String> {
     ))
 }
 
-/// Says what a rollout costs at worst: `2 of 8 instances (25 %) are out at once, for about 1m`.
+/// Says what a rollout costs at worst:
+/// `2 of 8 instances (25 %) are unavailable at once, for up to 1m`.
 fn at_worst(worst: AtWorst, size: u32) -> String {
     let share = |count: u32| (count * 100).checked_div(size).unwrap_or_default();
     let time = |seconds| span(Duration::from_secs(seconds));

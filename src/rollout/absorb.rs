@@ -55,7 +55,8 @@ pub(crate) fn absorb(
     let unlaunched = view.unlaunched(&input);
     let (size, updated, serving) = (view.window.size, view.updated(), view.serving());
     state.waits.best.get_or_insert(Best::none(look.at)).find(size, updated, serving, look.at);
-    // The size is lowered again only by instances that are not on their way: asks each time.
+    // A size is lowered by missing instances only if these are not being launched. The activities
+    // show that, so they are read each time.
     let asks_activities = launch_is_late(spec, state, &look)
         || unlaunched > 0
         || asks_who_removed(state, &look)

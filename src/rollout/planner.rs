@@ -42,7 +42,7 @@ mod zones;
 pub(crate) use answer::{Ask, BatchStart, Step};
 pub use answer::{Plan, Verdict};
 pub use input::Input;
-pub(crate) use judge::{Condemned, judge};
+pub(crate) use judge::{RejectedPlans, judge};
 pub use preflight::Preflight;
 pub(crate) use preflight::{impossible, preflight};
 pub use preview::preview;

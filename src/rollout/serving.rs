@@ -1,4 +1,4 @@
-//! Whether an instance serves, and what prevents it.
+//! Which target groups send an instance requests, and why an instance does not serve.
 
 use rolling_provider::{
     Instance, Lifecycle, LifecycleHook, Observation, Target, TargetGroup, TargetState, UpdateState,

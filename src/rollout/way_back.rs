@@ -1,4 +1,4 @@
-//! Where a rollback goes once the rollout is over and its record gone. Pure.
+//! The revision to roll back to once the rollout is over and its record gone. Pure.
 //!
 //! The state that a front-end keeps says it. Without one, the instances that the fleet has replaced
 //! may show it; where they leave a doubt, nothing is begun and the candidates are named.

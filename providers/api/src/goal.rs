@@ -18,8 +18,8 @@ pub struct Restart {
     /// The time that somebody has given.
     pub before: Timestamp,
     /// The time that launches are compared with: the one that was given, or the last launch that
-    /// was known when the rollout began, where that is earlier. So whatever comes once the rollout
-    /// has begun is not old, also where the cloud's clock is behind.
+    /// was known when the rollout began, where that is earlier. So instances that are launched after
+    /// the start never count as old, also where the cloud's clock is behind.
     pub since: Timestamp,
 }
 

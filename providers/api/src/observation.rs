@@ -85,7 +85,7 @@ pub struct Instance {
     pub owned: bool,
     /// The instance that it was launched in place of, by [`crate::Action::Launch`].
     pub stands_for: Option<InstanceId>,
-    /// Why it ended without a request to end it, in the cloud's own text.
+    /// Why it terminated unexpectedly, in the cloud's own text.
     pub ended: Option<String>,
     /// Its current update in place. Until that is over, what it runs is unknown.
     pub update: Option<Update>,

@@ -44,10 +44,10 @@ pub struct Target {
     pub protects_new: bool,
     /// Why nothing can be launched beside this fleet, if that is the case.
     pub no_surge: Option<String>,
-    /// What protects every instance of the fleet from scale-in, new ones as well, and ends that only
-    /// for an instance on which nothing runs, if something does.
+    /// The service that protects every instance of the fleet from scale-in, new ones as well, until
+    /// nothing runs on it; `None` where there is no such service.
     pub protected_by: Option<&'static str>,
-    /// What keeps a rollout from beginning or going forward, but not from being reported, halted or
+    /// What blocks a rollout from beginning or going forward, but not from being reported, halted or
     /// rolled back: a missing listener rule, for example.
     pub hindrances: Vec<ProviderError>,
     /// Why no instance refresh of the fleet can roll back on its own, if that is the case.

@@ -58,7 +58,7 @@ impl Aws {
         config: &AwsConfig,
         scaled: Option<Arc<dyn Clock>>,
     ) -> Result<Aws, ProviderError> {
-        // Scaled time does not make an emulator faster: these two stay about as long in real time.
+        // Scaled time makes no emulator faster: both timeouts stay about as long in real time.
         let factor = if scaled.is_some() { 10 } else { 1 };
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(5) * factor)

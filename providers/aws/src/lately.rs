@@ -1,4 +1,4 @@
-//! Keeps what was read a moment ago for the next call that needs the same.
+//! A cache of the reads of a moment ago, each for the next call that needs the same.
 //!
 //! The engine resolves a target, takes a first look and asks whether a rollout may begin, one after
 //! another.
@@ -12,7 +12,7 @@ use rolling_provider::Timestamp;
 /// The age below which an answer still serves. Reads lag by more than that.
 const LATELY: Duration = Duration::from_secs(1);
 
-/// One answer, and when it was asked for. It serves once.
+/// One answer, and when it was asked for. It is used once.
 #[derive(Debug)]
 struct OneShotCache<T>(Mutex<Option<(T, Timestamp)>>);
 

@@ -1,4 +1,4 @@
-//! What others do to a fleet: at once, or at times that its configuration sets.
+//! Applies interventions to a fleet: at once, or at times that its configuration sets.
 
 use std::time::Duration;
 

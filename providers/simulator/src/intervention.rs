@@ -1,4 +1,4 @@
-//! What others may do to a fleet.
+//! The interventions: what others may do to a fleet.
 
 use std::time::Duration;
 

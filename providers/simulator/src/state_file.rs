@@ -88,7 +88,7 @@ impl StateFile {
     }
 
     /// Writes what is to be written now, and lets other processes in unless changes still wait.
-    /// Without a lock there is nothing to write but what a look may not.
+    /// Without the lock, nothing is written.
     pub fn close(&mut self, write: FlushPolicy) -> Result<(), ProviderError> {
         let Some(file) = self.file.as_ref().filter(|_| self.lock.is_some()) else { return Ok(()) };
         self.due |= write != FlushPolicy::IfDue;

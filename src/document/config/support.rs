@@ -1,11 +1,11 @@
-//! Which attributes mean nothing to which way of rolling: the one table from which refusals, the
-//! schemas and the documentation come.
+//! Unsupported combinations of attributes: the one table from which refusals, the schemas and the
+//! documentation come.
 
 use serde_json::Value;
 
 use super::times::DurationText;
 
-/// A way of rolling that some attributes mean nothing to.
+/// A way of rolling that does not support some attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RolloutMode {
     /// EC2 Auto Scaling's own, with the engine `instance_refresh`.
@@ -22,13 +22,13 @@ pub enum RolloutMode {
     PoliciesBut(&'static [&'static str]),
 }
 
-/// Which values of an attribute mean nothing.
+/// The values of an attribute that are refused.
 #[derive(Clone, Copy, Debug)]
 pub enum Values {
     /// Every one.
     Any,
     /// Every one that asks for something: a list that is not empty, a time that is not zero.
-    NotNothing,
+    NonEmpty,
     /// Numbers above this one.
     Above(u64),
     /// These names.
@@ -130,12 +130,12 @@ pub const UNSUPPORTED: &[Unsupported] = &[
     refused("/pause_between_batches", RolloutMode::Continuous, Values::Any,
         "continuous pacing has no batches to pause between",
         "remove it, set pacing to batch, or use checkpoints"),
-    refused("/checkpoints", RolloutMode::Policies(&["all_at_once"]), Values::NotNothing,
+    refused("/checkpoints", RolloutMode::Policies(&["all_at_once"]), Values::NonEmpty,
         "the policy all_at_once has one batch, so it cannot wait at a checkpoint",
         "remove them, or choose another policy"),
     refused("/pacing", INSTANCE_REFRESH, Values::OneOf(&["continuous"]),
         "an instance refresh sets its own pace, within its percentages", LEAVE_OUT),
-    refused("/pause_between_batches", INSTANCE_REFRESH, Values::NotNothing,
+    refused("/pause_between_batches", INSTANCE_REFRESH, Values::NonEmpty,
         "an instance refresh does not pause between batches",
         "use checkpoints with a pause, or roll with engine rolling"),
     refused("/failure_threshold", INSTANCE_REFRESH, Values::Above(1),
@@ -160,7 +160,7 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         "an instance refresh waits for hooks by its own rules", LEAVE_OUT),
     refused("/wait_for_termination", RolloutMode::InPlace, Values::Any,
         "nothing is terminated where instances are updated in place", REMOVE),
-    refused("/health/min_drain_time", INSTANCE_REFRESH, Values::NotNothing,
+    refused("/health/min_drain_time", INSTANCE_REFRESH, Values::NonEmpty,
         "an instance refresh drains for the deregistration delay of the target groups", LEAVE_OUT),
     refused("/scale_in_protected_instances", RolloutMode::InPlace, Values::Any,
         "an instance that is updated in place is not scaled in", REMOVE),
@@ -168,7 +168,7 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         "an instance in standby is not updated in place", REMOVE),
     refused("/progress_deadline", INSTANCE_REFRESH, Values::Any,
         "an instance refresh gives up by its own rule: after an hour without progress", LEAVE_OUT),
-    refused("/suspend_processes", INSTANCE_REFRESH, Values::NotNothing,
+    refused("/suspend_processes", INSTANCE_REFRESH, Values::NonEmpty,
         "an instance refresh suspends nothing", LEAVE_OUT),
     refused("/suspend_processes", UNMANAGED, Values::Any,
         "unmanaged instances have no processes to suspend", REMOVE),
@@ -251,7 +251,7 @@ impl Unsupported {
         let with = format!("with {}", self.by.name());
         match self.values {
             Values::Any => with,
-            Values::NotNothing => format!("when set to anything but 0 or empty, {with}"),
+            Values::NonEmpty => format!("when set to anything but 0 or empty, {with}"),
             Values::Above(limit) => format!("above {limit}, {with}"),
             Values::OneOf(names) => format!("{}, {with}", listed(names)),
             Values::AllBut(names) => format!("all but {}, {with}", listed(names)),
@@ -272,7 +272,7 @@ impl Values {
         match self {
             _ if given.is_null() => false,
             Values::Any => true,
-            Values::NotNothing => match given {
+            Values::NonEmpty => match given {
                 Value::Array(items) => !items.is_empty(),
                 Value::String(time) => DurationText::parse(time).is_some_and(|t| !t.is_zero()),
                 _ => true,

@@ -49,7 +49,7 @@ pub(super) async fn supersede(
     Ok(true)
 }
 
-/// Refuses to end a refresh of another document, which AWS would not take up again.
+/// Refuses to end a refresh of another document, which AWS cannot resume.
 fn foreign(resource: &Resource, message: &str) -> Diagnostic {
     let place = format!("{}/engine", resource.pointer);
     let message = format!("{message}, and --supersede ends no instance refresh");

@@ -29,7 +29,7 @@ pub(super) fn listen(level: LogLevel, out: Outbox) {
 }
 
 /// Stops sending to the peer.
-pub(super) fn hush() {
+pub(super) fn stop_logging() {
     WANTED.store(0, Ordering::Relaxed);
     *PEER.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }

@@ -35,7 +35,7 @@ pub(crate) const TYPE: &str = "rolling_deployment";
 pub(crate) struct PeerSettings {
     providers: Arc<Providers>,
     caller: Caller,
-    /// Whether gates may run commands on this host.
+    /// Whether gates and hooks may run commands on this host.
     runs_commands: bool,
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Tls {
 /// Why TLS cannot be set up.
 #[derive(Debug)]
 pub(crate) enum TlsError {
-    /// What the host calls its certificate is none.
+    /// The host's certificate is not valid PEM.
     HostCertificate(pem::Error),
     /// No certificate can be made for this process.
     Certificate(rcgen::Error),

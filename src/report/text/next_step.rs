@@ -15,7 +15,7 @@ pub(crate) enum NextStep {
     CorrectCause,
     /// Correct the cause, and begin again, which only puts back what is borrowed.
     Restore,
-    /// Have a hook of the document succeed, and begin again.
+    /// Correct a hook of the document, and begin again.
     MendHook,
     /// Have a lifecycle hook of the fleet completed, and begin again.
     CompleteHook,

@@ -45,7 +45,7 @@ pub(super) fn wait(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool 
     next.is_some()
 }
 
-/// Waits at a checkpoint for a decision, and takes the document's once the time for one is over.
+/// Waits at a checkpoint for a decision, and applies the document's default when the wait expires.
 ///
 /// The time counts from the record, which says so before the wait begins.
 fn wait_for_decision(input: &Input<'_>, expiry: Expiry, message: String, plan: &mut Plan) {

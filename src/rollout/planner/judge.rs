@@ -1,4 +1,4 @@
-//! Judges plans before they are carried out: a plan that breaks a promise never is.
+//! Judges plans before they are carried out: no step that breaks a promise is.
 
 use rolling_provider::Timestamp;
 
@@ -6,13 +6,13 @@ use super::input::Input;
 use super::{Plan, Verdict, check, hook};
 use crate::rollout::state::{Halt, LOOKS_LAG};
 
-/// How often plans may break the same promise before they are carried out, with good plans in
-/// between.
-const CONDEMNED_TIMES: u32 = 3;
+/// How often plans may break the same promise, with good plans in between, before the rollout is
+/// halted.
+const REJECTED_TIMES: u32 = 3;
 
 /// The history of plans that broke a promise.
 #[derive(Debug, Default)]
-pub(crate) struct Condemned {
+pub(crate) struct RejectedPlans {
     /// Since when every plan breaks one.
     since: Option<Timestamp>,
     /// What the last such plan broke, and how often that began.
@@ -20,7 +20,7 @@ pub(crate) struct Condemned {
     times: u32,
 }
 
-impl Condemned {
+impl RejectedPlans {
     fn begin(&mut self, message: &str, now: Timestamp) {
         self.since = Some(now);
         self.times = if self.message == message { self.times + 1 } else { 1 };
@@ -30,7 +30,7 @@ impl Condemned {
     /// Whether a late look may be the cause. What recurs again and again has another cause.
     fn may_pass(&self, now: Timestamp) -> bool {
         let is_late = self.since.is_none_or(|since| now.since(since) <= LOOKS_LAG);
-        is_late && self.times <= CONDEMNED_TIMES
+        is_late && self.times <= REJECTED_TIMES
     }
 }
 
@@ -51,11 +51,11 @@ pub(crate) struct Objection {
 pub(crate) fn judge(
     input: &Input<'_>,
     plan: Plan,
-    condemned: &mut Condemned,
+    rejected: &mut RejectedPlans,
 ) -> (Plan, Option<Objection>) {
     let is_halting = input.state.direction.halt.is_some();
     let violations = |plan: &Plan| check::violations(input, plan);
-    let (mut plan, objection) = judge_by(violations, plan, is_halting, input.now, condemned);
+    let (mut plan, objection) = judge_by(violations, plan, is_halting, input.now, rejected);
     if objection.is_some() {
         hook::keep_running(input, &mut plan);
     }
@@ -67,25 +67,25 @@ fn judge_by(
     mut plan: Plan,
     is_halting: bool,
     now: Timestamp,
-    condemned: &mut Condemned,
+    rejected: &mut RejectedPlans,
 ) -> (Plan, Option<Objection>) {
     let found = violations(&plan);
     if found.is_empty() {
-        condemned.since = None;
+        rejected.since = None;
         return (plan, None);
     }
     let message = found.join("; ");
     let planned: Vec<String> = plan.actions.iter().map(|step| step.action.to_string()).collect();
-    let is_first = condemned.since.is_none();
+    let is_first = rejected.since.is_none();
     if is_first {
-        condemned.begin(&message, now);
+        rejected.begin(&message, now);
     }
     plan.begins = None;
     // What a bad plan knows of hooks is no better than the rest of it.
     plan.hook = None;
     plan.prepared.clear();
     plan.released.clear();
-    if condemned.may_pass(now) {
+    if rejected.may_pass(now) {
         plan.actions.clear();
         plan.chosen.clear();
         plan.verdict = Verdict::Continue;
@@ -140,17 +140,17 @@ mod tests {
 
     #[test]
     fn a_bad_plan_is_dropped_while_looks_may_lag_and_then_ends_the_rollout() {
-        let mut condemned = Condemned::default();
+        let mut rejected = RejectedPlans::default();
         let lag = LOOKS_LAG.as_secs();
         for (second, first) in [(0, true), (1, false), (lag, false)] {
             let (left, why) =
-                judge_by(breaks, plan(&["good", "bad"]), false, at(second), &mut condemned);
+                judge_by(breaks, plan(&["good", "bad"]), false, at(second), &mut rejected);
             assert!(left.actions.is_empty() && left.verdict == Verdict::Continue);
             let why = why.expect("an objection");
             assert_eq!((why.message.as_str(), why.is_first), ("it is bad", first));
             assert!(why.planned.contains("good") && why.planned.contains("bad"), "{why:?}");
         }
-        let (left, _) = judge_by(breaks, plan(&["bad"]), false, at(lag + 1), &mut condemned);
+        let (left, _) = judge_by(breaks, plan(&["bad"]), false, at(lag + 1), &mut rejected);
         let Verdict::Halt(halt) = left.verdict else { panic!("{:?}", left.verdict) };
         assert!(halt.reason.ends_with("it is bad") && !halt.fault, "{halt:?}");
     }
@@ -159,18 +159,18 @@ mod tests {
     fn nothing_of_a_bad_plan_is_believed_about_hooks() {
         let of = || [InstanceId::new("i-1")].into();
         let bad = Plan { prepared: of(), released: of(), ..plan(&["bad"]) };
-        let (left, _) = judge_by(breaks, bad, false, at(0), &mut Condemned::default());
+        let (left, _) = judge_by(breaks, bad, false, at(0), &mut RejectedPlans::default());
         assert!(left.prepared.is_empty() && left.released.is_empty() && left.hook.is_none());
     }
 
     #[test]
     fn what_recurs_with_good_plans_in_between_ends_the_rollout_too() {
-        let mut condemned = Condemned::default();
-        for time in 0..=u64::from(CONDEMNED_TIMES) {
-            let (left, _) = judge_by(breaks, plan(&["bad"]), false, at(time), &mut condemned);
+        let mut rejected = RejectedPlans::default();
+        for time in 0..=u64::from(REJECTED_TIMES) {
+            let (left, _) = judge_by(breaks, plan(&["bad"]), false, at(time), &mut rejected);
             let ends = matches!(left.verdict, Verdict::Halt(_));
-            assert_eq!(ends, time == u64::from(CONDEMNED_TIMES), "{time}");
-            let (left, why) = judge_by(breaks, plan(&["good"]), false, at(time), &mut condemned);
+            assert_eq!(ends, time == u64::from(REJECTED_TIMES), "{time}");
+            let (left, why) = judge_by(breaks, plan(&["good"]), false, at(time), &mut rejected);
             assert!(left.actions.len() == 1 && why.is_none());
         }
     }
@@ -179,9 +179,9 @@ mod tests {
     fn a_rollout_that_ends_does_what_breaks_nothing_and_is_halted_without_it() {
         let late = at(LOOKS_LAG.as_secs() + 1);
         for (names, left) in [(&["bad", "good"][..], 1), (&["bad"], 0)] {
-            let mut condemned = Condemned::default();
-            let _ = judge_by(breaks, plan(names), true, at(0), &mut condemned);
-            let (after, _) = judge_by(breaks, plan(names), true, late, &mut condemned);
+            let mut rejected = RejectedPlans::default();
+            let _ = judge_by(breaks, plan(names), true, at(0), &mut rejected);
+            let (after, _) = judge_by(breaks, plan(names), true, late, &mut rejected);
             assert_eq!(after.actions.len(), left, "{names:?}");
             assert_eq!(after.verdict == Verdict::Halted, left == 0, "{names:?}");
         }

@@ -17,7 +17,7 @@ use crate::model::spec::{Policy, Zones};
 pub(crate) fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
     let spec = input.spec;
     let immutable = spec.policy == Policy::Immutable;
-    let mut paper = Paper::of(view);
+    let mut paper = DryRun::of(view);
     paper.begun = zones::begun(input).map(str::to_owned);
     let slots = view.window.slots() as usize;
     // Where requests are shifted, the new set is complete, even if some old ones stay beside it.
@@ -63,8 +63,8 @@ pub(crate) fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
     batches
 }
 
-/// A simulated fleet.
-struct Paper<'a> {
+/// The fleet of a dry run (not of the simulator).
+struct DryRun<'a> {
     /// The instances to replace.
     queue: Queue<'a>,
     size: usize,
@@ -83,8 +83,8 @@ struct Paper<'a> {
     begun: Option<String>,
 }
 
-impl<'a> Paper<'a> {
-    fn of(view: &View<'a>) -> Paper<'a> {
+impl<'a> DryRun<'a> {
+    fn of(view: &View<'a>) -> DryRun<'a> {
         // The rollout waits for what boots or soaks before it begins anything.
         let comes = |member: &Member<'_>| member.is_new && !member.failed;
         let members = view.members.iter().map(|member| Member {
@@ -101,7 +101,7 @@ impl<'a> Paper<'a> {
             *zones.entry(&member.instance.zone).or_default() += 1;
         }
         let old = members.iter().filter(|member| member.is_old()).copied();
-        Paper {
+        DryRun {
             queue: Queue::of(old.clone()),
             size: view.window.size as usize,
             floor: view.window.floor() as usize,

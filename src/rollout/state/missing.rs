@@ -6,9 +6,9 @@ use std::time::Duration;
 use rolling_provider::{InstanceId, Timestamp};
 
 /// A timer for each place that has no instance, the oldest first. Places are alike: a launched
-/// instance takes the place that has been empty longest. Somebody may have removed an instance that
-/// goes before it has served, so the timer of its place starts over. When the next instance in that
-/// place disappears too, the timer continues.
+/// instance takes the place that has been empty longest. If it disappears before it has served, the
+/// timer of its place starts over, once: somebody may have removed it. If the next instance in that
+/// place disappears as well, the timer continues.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Missing {
     places: VecDeque<Place>,

@@ -1,4 +1,4 @@
-//! The state itself.
+//! What one engine knows of its rollout.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

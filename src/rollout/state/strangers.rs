@@ -1,4 +1,4 @@
-//! Instances that this rollout has not asked for.
+//! Foreign launches: instances that this rollout has not asked for.
 
 use std::collections::BTreeSet;
 

@@ -234,7 +234,7 @@ fn the_check_refuses_what_breaks_a_promise() {
     progress.observe(&target, &spec.health, &look);
     let input = Input { spec: &spec, target: &target, look: &look, state: &progress, now: NOW };
     let good = planner::plan(&input);
-    let condemned = |action: Action| {
+    let refused_by_check = |action: Action| {
         let mut plan = good.clone();
         plan.actions.iter_mut().for_each(|step| step.action = action.clone());
         planner::check::violations(&input, &plan).join("; ")
@@ -244,14 +244,17 @@ fn the_check_refuses_what_breaks_a_promise() {
         instances: ids.iter().map(|id| InstanceId::new(*id)).collect(),
     };
     let terminate = Action::Terminate { instance: "i-0".into(), decrement: false };
-    assert!(condemned(terminate).contains("before it has drained"));
-    assert!(condemned(deregister(&["i-0"])).contains("before the record"));
-    assert!(condemned(deregister(&["i-0", "i-1", "i-2", "i-3"])).contains("below the floor of 7"));
-    assert!(condemned(deregister(&["i-x"])).contains("not an instance of this fleet"));
+    assert!(refused_by_check(terminate).contains("before it has drained"));
+    assert!(refused_by_check(deregister(&["i-0"])).contains("before the record"));
+    assert!(
+        refused_by_check(deregister(&["i-0", "i-1", "i-2", "i-3"]))
+            .contains("below the floor of 7")
+    );
+    assert!(refused_by_check(deregister(&["i-x"])).contains("not an instance of this fleet"));
     let shrink = Action::SetCapacity { desired: Some(9), max: None };
-    assert!(condemned(shrink).contains("set the size to 9 and cost some of 10 instances"));
+    assert!(refused_by_check(shrink).contains("set the size to 9 and cost some of 10 instances"));
     let grow = Action::SetCapacity { desired: Some(11), max: None };
-    assert!(condemned(grow).contains("above the ceiling of 10"));
+    assert!(refused_by_check(grow).contains("above the ceiling of 10"));
 }
 
 #[test]

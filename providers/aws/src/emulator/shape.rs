@@ -36,7 +36,7 @@ pub(super) struct Learned {
     pub(super) launched: BTreeMap<InstanceId, Option<Revision>>,
 }
 
-/// Which versions are in question, besides what the instance shows.
+/// The versions that an instance may run, besides what it shows of itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct CandidateVersions {
     pub(super) wanted: Option<u64>,

@@ -25,7 +25,7 @@ const RESOURCE: &str = ":targetgroup/";
 pub(super) struct Groups {
     /// ARNs; the target group that has the record comes first.
     pub arns: Vec<String>,
-    /// Those that hold these instances and no others: only they stand for the same fleet.
+    /// Those with the same members and no others: only they are another name of the same fleet.
     alike: BTreeSet<String>,
     pub warnings: Vec<String>,
     pub hindrances: Vec<ProviderError>,

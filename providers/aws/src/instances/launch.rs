@@ -125,8 +125,8 @@ impl InstancesFleet {
         }
     }
 
-    /// Returns the tags that the owner gave `known`, and ours. Leaves out those that its own
-    /// template gave it or the new one gives: the templates set them.
+    /// Returns the tags that the owner gave `known`, and ours. Tags from its own
+    /// launch template or from the new one are left out: the templates set them.
     async fn tags(
         &self,
         template: &Template,

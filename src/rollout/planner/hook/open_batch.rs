@@ -44,7 +44,7 @@ pub(super) fn begin_batch(
 pub(super) fn catch_up(input: &Input<'_>, mut hooks: HookRecord) -> HookRecord {
     let Some(batch) = &input.state.hooks.batch else { return hooks };
     let recorded = input.state.record.as_ref().and_then(|record| record.hooks.as_ref());
-    // What is open in the cloud, and not in `hooks`, has just ended.
+    // A batch that is open in the stored record, but not in `hooks`, has just ended.
     let is_there = |it: &HookRecord| it.batch >= batch.number && (it.open || !has_end(input));
     let is_named = |id| hooks.members.has(id).unwrap_or(true);
     if !recorded.is_some_and(is_there) {
