@@ -64,14 +64,17 @@ pub fn plan(name: &str, preview: &Preview) -> String {
             let label = if index == 0 { "borrows" } else { "" };
             lines.push(format!("  {label:<10} {} {}", borrowing.what, borrowing.becomes));
         }
-        lines.extend(preview.at_worst.map(|worst| at_worst(worst, preview.size)));
+        lines.extend(preview.at_worst.map(|worst| at_worst(worst, preview)));
         let guess = if preview.boot_assumed { ", with an assumed boot time" } else { "" };
         let expected = span(Duration::from_secs(preview.expected_seconds));
         let besides = match preview.may_wait.is_empty() {
             true => String::new(),
             false => format!("; besides, {}", preview.may_wait.join(", ")),
         };
-        lines.push(format!("  expected   about {expected}{guess}{besides}"));
+        lines.push(match preview.expected_seconds == 0 && !preview.may_wait.is_empty() {
+            true => format!("  expected   {}", preview.may_wait.join(", ")),
+            false => format!("  expected   about {expected}{guess}{besides}"),
+        });
     } else {
         lines.push(nothing_to_do(name, preview));
     }
@@ -105,7 +108,7 @@ pub(crate) fn pace(preview: &Preview) -> String {
     let message = batches(preview);
     match preview.continuous {
         true => message,
-        false if preview.batches.is_empty() => "no batch for now".into(),
+        false if preview.batches.is_empty() => nothing_replaced(preview).into(),
         false => format!("batches of {message}"),
     }
 }
@@ -175,7 +178,8 @@ pub(crate) fn untouched(preview: &Preview) -> Option<String> {
 
 /// Says what a rollout costs at worst:
 /// `2 of 8 instances (25 %) are unavailable at once, for up to 1m`.
-fn at_worst(worst: AtWorst, size: u32) -> String {
+fn at_worst(worst: AtWorst, preview: &Preview) -> String {
+    let size = preview.size;
     let share = |count: u32| (count * 100).checked_div(size).unwrap_or_default();
     let time = |seconds| span(Duration::from_secs(seconds));
     let out = match worst.out {
@@ -188,6 +192,12 @@ fn at_worst(worst: AtWorst, size: u32) -> String {
             if worst.recovers { "" } else { " and until somebody decides" }
         ),
     };
+    if preview.requests.is_some() {
+        // The new set gets its first request once all of it serves.
+        return format!(
+            "  worst case {out}; no request goes to a revision that never becomes healthy"
+        );
+    }
     let exposed = worst.exposed;
     let later = if exposed < size { ", all on one that fails later" } else { "" };
     format!(
@@ -223,7 +233,15 @@ pub(crate) fn batches(preview: &Preview) -> String {
         _ => vec![format!("{count} x {word}")],
     });
     let shown: Vec<String> = shown.collect();
-    if shown.is_empty() { "none for now".into() } else { shown.join(", ") }
+    if shown.is_empty() { format!("none: {}", nothing_replaced(preview)) } else { shown.join(", ") }
+}
+
+/// Says why there is no batch.
+fn nothing_replaced(preview: &Preview) -> &'static str {
+    match preview.may_wait.is_empty() {
+        true => "no instance is to be replaced now",
+        false => "no instance may be replaced yet",
+    }
 }
 
 /// Reports that a rollout goes back, and why.

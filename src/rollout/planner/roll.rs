@@ -10,7 +10,7 @@ use super::deadlines::{self, SET_ASIDE_FOR, UNLAUNCHED_AFTER};
 use super::input::Input;
 use super::{
     BatchStart, Plan, Step, Verdict, View, batch, between_batches, borrow, gate, halt, hook,
-    in_place, launch, pace, restart, retire, shift, stop_conditions, termination, zones,
+    in_place, launch, pace, restart, retire, set_aside, shift, stop_conditions, termination, zones,
 };
 use crate::model::event::Outcome;
 use crate::model::spec::{Pacing, RollingDeployment, SetAside};
@@ -178,7 +178,7 @@ fn replace_more(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> BTreeSet
     if victims.is_empty() && view.busy() == 0 {
         let blocking = view.idle_set_aside();
         if !blocking.is_empty() {
-            plan.wait(wait_for_set_aside(input, blocking.into_iter().cloned().collect()));
+            plan.wait(wait_for_set_aside(input, view, blocking.into_iter().cloned().collect()));
             return victims;
         }
         plan.wait(Wait {
@@ -225,7 +225,7 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
     let set_aside: Vec<InstanceId> =
         set_aside.chain(view.standby.iter().map(|id| (*id).clone())).collect();
     if !set_aside.is_empty() {
-        plan.wait(wait_for_set_aside(input, set_aside));
+        plan.wait(wait_for_set_aside(input, view, set_aside));
         return;
     }
     if gate::is_closed(input, view) {
@@ -282,9 +282,14 @@ fn wait_for_excused(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool
 }
 
 /// Waits until whoever has set `instances` aside ends that.
-fn wait_for_set_aside(input: &Input<'_>, instances: Vec<InstanceId>) -> Wait {
+fn wait_for_set_aside(input: &Input<'_>, view: &View<'_>, instances: Vec<InstanceId>) -> Wait {
     let deadline = input.state.waits.set_aside_since.unwrap_or(input.now) + SET_ASIDE_FOR;
-    let detail = Some("protected from scale-in or in standby".into());
+    let reasons = set_aside::reasons(view);
+    let each = reasons.iter().map(|aside| {
+        let set_aside::Aside { what, remedy, attribute } = aside;
+        format!("{what}: {remedy}, or set {attribute} to refresh or ignore")
+    });
+    let detail = Some(each.collect::<Vec<_>>().join("; "));
     Wait { kind: WaitKind::SetAside, instances, detail, deadline }
 }
 

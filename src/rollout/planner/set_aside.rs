@@ -27,6 +27,29 @@ fn ignored<'a>(input: &Input<'a>) -> impl Iterator<Item = &'a InstanceId> {
     all.filter(move |(_, runs)| runs.as_ref() != Some(wanted)).map(|(id, _)| id)
 }
 
+/// What sets instances aside that the rollout waits for, how that ends, and the attribute that says
+/// what becomes of them.
+pub(super) struct Aside {
+    pub(super) what: &'static str,
+    pub(super) remedy: &'static str,
+    pub(super) attribute: &'static str,
+}
+
+/// Returns what sets those aside that the rollout waits for; both where both do.
+pub(super) fn reasons(view: &View<'_>) -> Vec<Aside> {
+    let protected = Aside {
+        what: "protected from scale-in",
+        remedy: "remove the protection",
+        attribute: "scale_in_protected_instances",
+    };
+    let standby =
+        Aside { what: "in standby", remedy: "end standby", attribute: "standby_instances" };
+    let is_protected = view.old().any(|member| member.set_aside);
+    let protected = Some(protected).filter(|_| is_protected);
+    let standby = Some(standby).filter(|_| !view.standby.is_empty());
+    protected.into_iter().chain(standby).collect()
+}
+
 /// Returns how many instances are set aside, and what happens to them.
 pub(crate) fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
     let spec = input.spec;

@@ -10,6 +10,7 @@ use super::failure::{
 };
 use super::input::Input;
 use super::no_progress::no_progress;
+use super::set_aside::{Aside, reasons};
 use super::{Verdict, View};
 use crate::model::event::Cause;
 use crate::model::spec::{HookPoint, OnHookFailure, Pacing};
@@ -193,11 +194,15 @@ fn set_aside_too_long(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
     let set_aside = view.old().filter(|member| member.set_aside).map(|member| member.id);
     let set_aside: Vec<String> =
         set_aside.chain(view.standby.iter().copied()).map(ToString::to_string).collect();
+    let reasons = reasons(view);
+    let all =
+        |of: fn(&Aside) -> &'static str| reasons.iter().map(of).collect::<Vec<_>>().join(" or ");
     let message = format!(
-        "{} still protected from scale-in or in standby after {limit}: remove the protection or \
-         end standby, or set scale_in_protected_instances or standby_instances to refresh or \
-         ignore",
-        some_of(&set_aside)
+        "{} still {} after {limit}: {}, or set {} to refresh or ignore",
+        some_of(&set_aside),
+        all(|aside| aside.what),
+        all(|aside| aside.remedy),
+        all(|aside| aside.attribute)
     );
     Some(Verdict::Halt(stopped_by_others(input, message)))
 }

@@ -313,8 +313,9 @@ impl RolloutState {
                 _ if history.soaked => continue,
                 Some(why) => format!("it was terminated, but not by the rollout: {why}"),
                 None if history.called_unhealthy && !look.is_unmanaged() => {
-                    let why = history.trouble.as_deref().unwrap_or("unhealthy");
-                    format!("its group removed it as unhealthy: {why}")
+                    let seen = history.trouble.as_ref();
+                    let seen = seen.map(|trouble| format!("; last seen: {trouble}"));
+                    format!("its group removed it as unhealthy{}", seen.unwrap_or_default())
                 }
                 None => continue,
             };

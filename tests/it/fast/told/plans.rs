@@ -55,6 +55,39 @@ fn where_requests_are_shifted_the_whole_new_set_is_announced() {
 }
 
 #[test]
+fn where_nothing_can_be_replaced_for_now_the_plan_says_so() {
+    for (rule, batches, expected) in [
+        (
+            SetAside::Wait,
+            "none: no instance may be replaced yet",
+            "expected   up to 1h for 3 instances",
+        ),
+        (SetAside::Ignore, "none: no instance is to be replaced now", "expected   about 0.0s"),
+    ] {
+        let simulator = simulate(FleetConfig { instances: 3, ..fleet() });
+        for id in look(&simulator).instances.into_keys() {
+            simulator.intervene(Intervention::Protect(id, true)).expect("it");
+        }
+        let policy = Policy::Rolling(BatchSize::Fixed(1));
+        let spec = RollingDeployment { protected: rule, ..spec(policy) };
+        let message = text::plan("web", &planned(&simulator, &spec));
+        assert!(message.contains(batches) && message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_revision_that_never_serves_gets_no_request_where_they_are_shifted() {
+    let policy = Policy::BlueGreen { terminate_after: seconds(60) };
+    let mut config = FleetConfig { instances: 4, ..fleet() };
+    let suspend_processes = suspended(&mut config, policy);
+    let simulator = simulate(config);
+    let spec = RollingDeployment { suspend_processes, ..spec(policy) };
+    let message = text::plan("web", &planned(&simulator, &spec));
+    let worst = "no instance unavailable; no request goes to a revision that never becomes healthy";
+    assert!(message.contains(worst), "{message}");
+}
+
+#[test]
 fn the_worst_case_counts_what_lifecycle_hooks_hold() {
     let out = |terminating| {
         let hooks = LifecycleHooks { terminating, ..LifecycleHooks::default() };
