@@ -317,7 +317,8 @@ fn retained(group: &SdkGroup) -> Option<String> {
     let ids: Vec<&str> = matching.filter_map(|instance| instance.instance_id()).collect();
     (!ids.is_empty()).then(|| {
         format!(
-            "the group retains instances that have left it, which nothing ends: {}",
+            "the group retains instances that have left it; they keep running, and cost, until somebody \
+             terminates them: {}",
             ids.join(", ")
         )
     })

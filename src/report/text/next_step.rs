@@ -15,6 +15,8 @@ pub(crate) enum NextStep {
     CorrectCause,
     /// Correct the cause, and begin again, which only puts back what is borrowed.
     Restore,
+    /// Find capacity, and begin again.
+    FindCapacity,
     /// Correct a hook of the document, and begin again.
     MendHook,
     /// Have a lifecycle hook of the fleet completed, and begin again.
@@ -71,6 +73,7 @@ impl NextStep {
         let is_back = report.outcome == Outcome::RolledBack;
         match report.cause {
             _ if report.is_unrestored() => NextStep::Restore,
+            Some(Cause::Capacity) => NextStep::FindCapacity,
             Some(Cause::Hook) => NextStep::MendHook,
             Some(Cause::LifecycleHook) => NextStep::CompleteHook,
             Some(Cause::Command) if is_back => NextStep::RollForward,
@@ -88,6 +91,10 @@ impl NextStep {
             NextStep::Follow => (*follow).to_owned(),
             NextStep::CorrectRevision => format!("correct the revision, then {again}"),
             NextStep::CorrectCause => format!("correct the cause, then {again}"),
+            NextStep::FindCapacity => format!(
+                "wait until the cloud has capacity, or allow other instance types or zones; then \
+                 {again}"
+            ),
             NextStep::Restore => {
                 format!("correct the cause, then {again}, which only restores what is borrowed")
             }

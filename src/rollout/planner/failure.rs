@@ -83,7 +83,12 @@ pub(super) fn fail(input: &Input<'_>, cause: Cause, reason: String) -> Verdict {
 
 /// Says why a rollback does not get to its end, and what it was begun for.
 pub(super) fn unfinished(reason: &str, first: &str) -> String {
-    format!("the rollback is not complete: {reason}; it was begun because of this: {first}")
+    match reason == first {
+        true => format!("the rollback is not complete, for the reason that began it: {reason}"),
+        false => {
+            format!("the rollback is not complete: {reason}; it was begun because of this: {first}")
+        }
+    }
 }
 
 /// Whether a lifecycle hook holds the launch of this instance: of what it runs nothing is known yet.
