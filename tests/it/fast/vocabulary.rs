@@ -145,6 +145,30 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Returns every source file of the crates.
+fn crates() -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    sources(&root().join("src"), &mut files);
+    for name in ["api", "aws", "simulator", "testing"] {
+        sources(&root().join("providers").join(name).join("src"), &mut files);
+    }
+    files
+}
+
+/// Checks that no name is `found` at several places but the `shared` ones, each with its meaning.
+fn assert_only_shared(mut found: BTreeMap<String, Vec<String>>, shared: &[(&str, &str)]) {
+    found.retain(|_, places| places.len() > 1);
+    let new: Vec<String> = found
+        .iter()
+        .filter(|(name, _)| !shared.iter().any(|(known, _)| known == name))
+        .map(|(name, places)| format!("{name}: {}", places.join(", ")))
+        .collect();
+    assert!(new.is_empty(), "name these apart, or say what they share:\n{}", new.join("\n"));
+    let gone: Vec<&str> =
+        shared.iter().map(|(name, _)| *name).filter(|name| !found.contains_key(*name)).collect();
+    assert!(gone.is_empty(), "no longer shared: {}", gone.join(", "));
+}
+
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();

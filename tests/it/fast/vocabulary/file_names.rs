@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{root, sources};
+use super::{assert_only_shared, crates, root};
 
 /// The names that several files have, with their one meaning.
 const SHARED: &[(&str, &str)] = &[
@@ -58,25 +58,12 @@ const SHARED: &[(&str, &str)] = &[
 
 #[test]
 fn files_of_one_name_are_of_one_meaning() {
-    let mut files = Vec::new();
-    sources(&root().join("src"), &mut files);
-    for name in ["api", "aws", "simulator", "testing"] {
-        sources(&root().join("providers").join(name).join("src"), &mut files);
-    }
+    let files = crates();
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for file in &files {
         let stem = file.file_stem().expect("a name").to_string_lossy().into_owned();
         let place = file.strip_prefix(root()).expect("below").display().to_string();
         found.entry(stem).or_default().push(place);
     }
-    found.retain(|_, places| places.len() > 1);
-    let new: Vec<String> = found
-        .iter()
-        .filter(|(stem, _)| !SHARED.iter().any(|(shared, _)| shared == stem))
-        .map(|(stem, places)| format!("{stem}: {}", places.join(", ")))
-        .collect();
-    assert!(new.is_empty(), "name these apart, or say what they share:\n{}", new.join("\n"));
-    let gone: Vec<&str> =
-        SHARED.iter().map(|(stem, _)| *stem).filter(|stem| !found.contains_key(*stem)).collect();
-    assert!(gone.is_empty(), "no longer shared: {}", gone.join(", "));
+    assert_only_shared(found, SHARED);
 }

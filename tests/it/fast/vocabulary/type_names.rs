@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use syn::visit::Visit;
 
-use super::{root, sources};
+use super::{assert_only_shared, crates, root};
 
 /// The names that several types have, with why.
 const SHARED: &[(&str, &str)] = &[
@@ -67,11 +67,7 @@ fn is_of_tests(place: &str) -> bool {
 
 #[test]
 fn types_of_one_name_are_of_one_meaning() {
-    let mut files = Vec::new();
-    sources(&root().join("src"), &mut files);
-    for name in ["api", "aws", "simulator", "testing"] {
-        sources(&root().join("providers").join(name).join("src"), &mut files);
-    }
+    let files = crates();
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for file in &files {
         let place = file.strip_prefix(root()).expect("below").display().to_string();
@@ -87,14 +83,5 @@ fn types_of_one_name_are_of_one_meaning() {
         }
     }
     assert!(found.len() > 400, "{}", found.len());
-    found.retain(|_, places| places.len() > 1);
-    let new: Vec<String> = found
-        .iter()
-        .filter(|(name, _)| !SHARED.iter().any(|(shared, _)| shared == name))
-        .map(|(name, places)| format!("{name}: {}", places.join(", ")))
-        .collect();
-    assert!(new.is_empty(), "name these apart, or say what they share:\n{}", new.join("\n"));
-    let gone: Vec<&str> =
-        SHARED.iter().map(|(name, _)| *name).filter(|name| !found.contains_key(*name)).collect();
-    assert!(gone.is_empty(), "no longer shared: {}", gone.join(", "));
+    assert_only_shared(found, SHARED);
 }
