@@ -49,6 +49,10 @@ pub(super) fn unrestored(input: &Input<'_>, reason: &str) -> Option<Verdict> {
     let reason = format!(
         "the instances run {revision} and serve, but not everything could be restored: {reason}"
     );
+    let reason = match &input.state.direction.rolls_back {
+        Some(first) => unfinished(&reason, first),
+        None => reason,
+    };
     Some(Verdict::Halt(Halt::unrestored(reason, input.now)))
 }
 
