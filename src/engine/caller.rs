@@ -16,7 +16,14 @@ pub(super) const RETRY_BUDGET: Duration = Duration::from_secs(300);
 pub(super) const SOON: Duration = Duration::from_secs(1);
 
 /// How long a requested stop may take. What is left undone by then stays in the record.
-pub(super) const STOP_WITHIN: Duration = Duration::from_secs(20);
+///
+/// It is longer than a look may lag: only after that time an instance that was put back serves for
+/// sure, and surge can leave.
+pub(super) const STOP_WITHIN: Duration = Duration::from_secs(40);
+
+/// How long a call that fails is retried during a requested stop; and how long what is left to do
+/// after [`STOP_WITHIN`] may take.
+pub(super) const STOP_RETRY_BUDGET: Duration = Duration::from_secs(20);
 
 /// How long an apply waits for what may have been created a moment ago: as long as Terraform's AWS
 /// provider does (`hashicorp/terraform-provider-aws#40088`).

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rolling_provider::{Action, ProviderError, Timestamp};
 
 use super::act::ActionOutcome;
-use super::caller::{SOON, STOP_WITHIN, Stop};
+use super::caller::{SOON, STOP_RETRY_BUDGET, Stop};
 use super::lease::LeaseCheck;
 use super::rolling::RollingExecutor;
 use super::schedule::Schedule;
@@ -141,7 +141,7 @@ impl RollingExecutor {
             .halt
             .as_ref()
             .and_then(|h| h.until)
-            .map(|t| t + STOP_WITHIN);
+            .map(|t| t + STOP_RETRY_BUDGET);
         if urgency == Stop::Now || last.is_some_and(|last| self.clock.now() >= last) {
             return Some(self.ending(Ending::Interrupted));
         }
@@ -232,13 +232,14 @@ impl RollingExecutor {
         ControlFlow::Continue(Look::Yes)
     }
 
-    /// Whether the time limit of a stop has passed since the plan was made at `planned`. What can
-    /// wait is then left to the next run, and the rest is planned again.
+    /// Whether the time limit of a stop has passed since the plan was made at `planned`, or that for
+    /// what is left by then. What can wait is then left to the next run, and the rest is planned again.
     fn is_out_of_time(&self, planned: Timestamp) -> bool {
         let until = self.context.state.direction.halt.as_ref().and_then(|halt| halt.until);
         let now = self.clock.now();
-        let passed = |at: Timestamp| planned < at && now >= at;
-        until.is_some_and(|until| passed(until) || passed(until + STOP_WITHIN))
+        until.is_some_and(|until| {
+            (planned < until && now >= until) || now >= until + STOP_RETRY_BUDGET
+        })
     }
 
     /// Whether all is done, the record is erased, and the look that shows this is recent.

@@ -3,7 +3,7 @@
 use rolling_provider::Observation;
 
 use super::acquire::{Acquired, LOOK_EVERY};
-use super::caller::{NOTHING_DONE, RETRY_BUDGET, STOP_WITHIN, Stop};
+use super::caller::{NOTHING_DONE, RETRY_BUDGET, STOP_RETRY_BUDGET, Stop};
 use super::rolling::RollingExecutor;
 use super::session::Session;
 use super::start_error::StartError;
@@ -106,7 +106,7 @@ impl RollingExecutor {
                 LeaseCheck::Ours
             }
             RefusedRenewal::TryAgain => {
-                let budget = if session.is_stopping() { STOP_WITHIN } else { RETRY_BUDGET };
+                let budget = if session.is_stopping() { STOP_RETRY_BUDGET } else { RETRY_BUDGET };
                 if self.lease.renewal_failed(now, budget) {
                     return LeaseCheck::Lost(self.give_up(reason));
                 }

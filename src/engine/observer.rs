@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rolling_provider::{Clock, Fleet, Observation, ProviderError, Tags};
 
-use super::caller::{RETRY_BUDGET, STOP_WITHIN, Stop};
+use super::caller::{RETRY_BUDGET, STOP_RETRY_BUDGET, Stop};
 use super::clock::moment;
 use super::lease_keeper::LeaseKeeper;
 use super::retry::Retry;
@@ -100,7 +100,7 @@ impl Observer {
             let (urgency, now) = (session.urgency(), self.clock.now());
             let pause = match urgency {
                 Stop::No => retry.failed(now, RETRY_BUDGET),
-                Stop::Gracefully => stopping.failed(now, STOP_WITHIN),
+                Stop::Gracefully => stopping.failed(now, STOP_RETRY_BUDGET),
                 Stop::Now => None,
             };
             let Some(pause) = pause.filter(|_| error.is_retryable()) else { return Err(error) };

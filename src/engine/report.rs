@@ -45,7 +45,6 @@ impl RolloutContext {
         let state = &self.state;
         let reason = state.direction.halt.as_ref().map(|halt| halt.reason.clone());
         let cause = state.direction.halt.as_ref().map(|halt| halt.cause);
-        let open = u32::from(state.batch.open);
         Report {
             outcome,
             reason: reason.or(state.direction.rolls_back.clone()),
@@ -56,7 +55,7 @@ impl RolloutContext {
             completed,
             restored: None,
             retained_failed: state.removed.retained_failed.iter().cloned().collect(),
-            batches: state.batch.number - open,
+            batches: state.batch.finished,
             instance_refresh: None,
             size: self.size(),
             instances: self.instances(),
@@ -100,8 +99,9 @@ impl RolloutContext {
         if !suspended.is_empty() {
             borrowed.push(format!("suspended processes: {}", suspended.join(", ")));
         }
-        let is_kept = self.state.direction.halt.as_ref().is_some_and(Halt::is_unrestored);
-        if let Some(found) = record.borrowed.template.as_ref().filter(|_| !is_kept)
+        let halt = self.state.direction.halt.as_ref();
+        let stays = record.only_restores() || halt.is_some_and(Halt::is_unrestored);
+        if let Some(found) = record.borrowed.template.as_ref().filter(|_| !stays)
             && look.template.as_ref() == Some(&record.to)
             && self.target.resolve(found) != &record.to
         {

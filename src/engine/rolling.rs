@@ -20,7 +20,7 @@ use crate::model::preview::Preview;
 use crate::model::spec::RollingDeployment;
 use crate::model::wait::Wait;
 use crate::record::command::{Command, Control};
-use crate::record::{Phase, RecordError};
+use crate::record::{Phase, Record, RecordError};
 use crate::rollout::conditions;
 use crate::rollout::control::{CommandReply, no_op};
 use crate::rollout::planner::{self, Input, Plan, Preflight, RejectedPlans, View};
@@ -258,6 +258,10 @@ impl RolloutExecutor for RollingExecutor {
                 // The whole fleet does not run it.
                 false => planner::run_by_all(&input).or_else(|| context.caller.completed.clone()),
             };
+        }
+        let is_done = context.record().is_some_and(Record::only_restores);
+        if let Some(revision) = planner::run_by_all(&input).filter(|_| is_done) {
+            return Some(revision);
         }
         let recorded = context.record().and_then(|record| record.completed.clone());
         recorded.or_else(|| context.state.known_completed.clone())

@@ -132,11 +132,8 @@ impl RollingExecutor {
     /// Returns the outcome of a halted rollout.
     pub(super) fn ending(&self, otherwise: Ending) -> Outcome {
         let halt = self.context.state.direction.halt.as_ref();
-        if halt.is_some_and(Halt::is_unrestored) {
-            return Outcome::Failed;
-        }
         match halt.map_or(otherwise, |halt| halt.ending) {
-            Ending::Failed => Outcome::Failed,
+            Ending::Failed | Ending::Unrestored => Outcome::Failed,
             Ending::Paused => Outcome::Paused,
             Ending::Aborted | Ending::Interrupted => Outcome::Aborted,
         }

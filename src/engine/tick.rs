@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rolling_provider::{Action, ErrorKind, Timestamp};
 
-use super::caller::{RETRY_BUDGET, STOP_WITHIN};
+use super::caller::{RETRY_BUDGET, STOP_RETRY_BUDGET};
 use super::retry::Retry;
 use super::schedule::Schedule;
 use crate::model::event::Cause;
@@ -183,7 +183,7 @@ impl Tick {
         let jitter = self.jitter;
         let (_, retry) = self.failing.get_or_insert_with(|| (action.clone(), Retry::new(jitter)));
         let budget = match (stopping, kind) {
-            (true, _) => STOP_WITHIN,
+            (true, _) => STOP_RETRY_BUDGET,
             (false, ErrorKind::Denied | ErrorKind::Refused | ErrorKind::Invalid) => LOOKS_LAG,
             (false, _) => RETRY_BUDGET,
         };
@@ -249,7 +249,7 @@ mod tests {
         };
         assert_eq!(budget(ErrorKind::Throttled, false), Some(RETRY_BUDGET.as_secs()));
         assert_eq!(budget(ErrorKind::Refused, false), Some(LOOKS_LAG.as_secs()));
-        assert_eq!(budget(ErrorKind::Throttled, true), Some(STOP_WITHIN.as_secs()));
+        assert_eq!(budget(ErrorKind::Throttled, true), Some(STOP_RETRY_BUDGET.as_secs()));
 
         let (mut tick, failed) =
             (Tick::new(0.0), ActionsResult::Failed(action("a"), ErrorKind::Throttled));

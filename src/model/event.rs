@@ -25,7 +25,8 @@ pub struct Envelope {
 ///
 /// The contract: the first event of a run is [`Event::Started`] and the last is
 /// [`Event::Finished`], each exactly once. Between them every [`Event::BatchFinished`] follows the
-/// [`Event::BatchStarted`] of its number, and batches do not overlap. Every [`Event::HookFinished`]
+/// [`Event::BatchStarted`] of its number, and batches do not overlap; a batch that a rollback or an
+/// end breaks off is never finished. Every [`Event::HookFinished`]
 /// follows the [`Event::HookStarted`] of its id. [`Event::Acted`] is reported
 /// after the cloud accepted the action. [`Event::Waiting`] and [`Event::Progressed`] are reported
 /// when they differ from the last one. New kinds may be added: a reader skips kinds that it does
@@ -47,6 +48,10 @@ pub enum Event {
         launches: u32,
         /// The instances that are replaced.
         instances: Vec<InstanceId>,
+        /// Whether they go without a replacement: what was launched in addition takes their places.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        #[schemars(default)]
+        removed: bool,
     },
     /// In continuous pacing: the rollout uses free places of the window again.
     Replacing {
@@ -54,6 +59,10 @@ pub enum Event {
         launches: u32,
         /// The instances that are replaced.
         instances: Vec<InstanceId>,
+        /// Whether they go without a replacement: what was launched in addition takes their places.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        #[schemars(default)]
+        removed: bool,
     },
     /// The rollout rolls back: the new revision failed, or the operator asked for it.
     RollingBack {

@@ -116,16 +116,19 @@ pub enum Ending {
     Aborted,
     /// The program was asked to end; the next run continues.
     Interrupted,
+    /// All is done but that a call fails which restores what is borrowed; the next run makes it.
+    Unrestored,
 }
 
 impl Phase {
-    /// Every phase.
-    pub(super) const ALL: [Phase; 9] = [
+    /// Every phase that a record can have.
+    pub(super) const ALL: [Phase; 10] = [
         Phase::Rolling,
         Phase::Halting(Ending::Failed),
         Phase::Halting(Ending::Paused),
         Phase::Halting(Ending::Aborted),
         Phase::Halting(Ending::Interrupted),
+        Phase::Halting(Ending::Unrestored),
         Phase::Halted(Ending::Failed),
         Phase::Halted(Ending::Paused),
         Phase::Halted(Ending::Aborted),
@@ -140,6 +143,8 @@ impl Phase {
             Phase::Halting(Ending::Paused) => "pausing",
             Phase::Halting(Ending::Aborted) => "aborting",
             Phase::Halting(Ending::Interrupted) => "interrupting",
+            // Once all is restored, the record is erased.
+            Phase::Halting(Ending::Unrestored) | Phase::Halted(Ending::Unrestored) => "restoring",
             Phase::Halted(Ending::Failed) => "failed",
             Phase::Halted(Ending::Paused) => "paused",
             Phase::Halted(Ending::Aborted) => "aborted",
@@ -189,6 +194,11 @@ impl Record {
     /// Whether the rollout has ended and waits for no decision.
     pub fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Halted(ending) if ending != Ending::Paused)
+    }
+
+    /// Whether nothing is left of the rollout but to restore what is borrowed.
+    pub(crate) fn only_restores(&self) -> bool {
+        self.phase == Phase::Halting(Ending::Unrestored)
     }
 
     /// Returns where the rollout leads, also while it rolls back from that.

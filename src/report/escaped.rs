@@ -111,8 +111,13 @@ fn events(text: &str) -> Vec<Event> {
     let report = report(text, Outcome::Failed, true);
     vec![
         Event::Started { preview: preview(text, true) },
-        Event::BatchStarted { number: 1, launches: 0, instances: instances.clone() },
-        Event::Replacing { launches: 0, instances },
+        Event::BatchStarted {
+            number: 1,
+            launches: 0,
+            instances: instances.clone(),
+            removed: false,
+        },
+        Event::Replacing { launches: 0, instances, removed: true },
         Event::RollingBack { reason: text.into(), to, asked: false },
         Event::Acted { action: launch },
         Event::Waiting { on: vec![wait] },

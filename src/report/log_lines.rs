@@ -3,18 +3,28 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rolling_provider::{Action, InstanceId, TargetGroupId, Timestamp};
+use rolling_provider::{Action, InstanceId, Revision, TargetGroupId, Timestamp};
 
 use crate::model::event::{Envelope, Event};
 use crate::model::printable;
 use crate::report::text;
+
+/// How far a rollout is.
+#[derive(Clone, Copy, Debug)]
+struct Counts {
+    updated: usize,
+    serving: usize,
+    size: u32,
+}
 
 /// Turns events into lines.
 #[derive(Debug, Default)]
 pub(crate) struct LogLines {
     started: Option<Timestamp>,
     target_groups: BTreeMap<TargetGroupId, String>,
-    counts: Option<(usize, usize, u32)>,
+    counts: Option<Counts>,
+    /// The revision that the rollout goes back to, if it does.
+    back_to: Option<Revision>,
     waits: Vec<String>,
 }
 
@@ -43,11 +53,16 @@ impl LogLines {
                 lines.extend(preview.warnings.iter().map(|message| format!("warning: {message}")));
                 lines
             }
-            Event::BatchStarted { number, launches, instances } => {
-                vec![format!("batch {number}: {}", batch(*launches, instances))]
+            Event::BatchStarted { number, launches, instances, removed } => {
+                vec![format!("batch {number}: {}", batch(*launches, instances, *removed))]
             }
-            Event::Replacing { launches, instances } => vec![batch(*launches, instances)],
-            Event::RollingBack { reason, to, asked } => text::rolling_back(reason, to, *asked),
+            Event::Replacing { launches, instances, removed } => {
+                vec![batch(*launches, instances, *removed)]
+            }
+            Event::RollingBack { reason, to, asked } => {
+                self.back_to = Some(to.clone());
+                text::rolling_back(reason, to, *asked)
+            }
             Event::Acted { action: Action::WriteRecord { .. } } => Vec::new(),
             Event::Acted { action } => vec![self.act(action)],
             Event::Waiting { on } => {
@@ -57,7 +72,7 @@ impl LogLines {
                 now.into_iter().filter(|message| !before.contains(message)).collect()
             }
             Event::Progressed { updated, serving, size } => {
-                self.counts = Some((*updated, *serving, *size));
+                self.counts = Some(Counts { updated: *updated, serving: *serving, size: *size });
                 Vec::new()
             }
             Event::BatchFinished { number } => vec![format!("batch {number} done{}", self.tally())],
@@ -94,19 +109,27 @@ impl LogLines {
     }
 
     fn tally(&self) -> String {
-        self.counts.map_or(String::new(), |(updated, serving, size)| {
-            format!(": {updated} of {size} updated, {serving} serving")
-        })
+        let Some(Counts { updated, serving, size }) = self.counts else { return String::new() };
+        let done = match &self.back_to {
+            Some(revision) => format!("back on {revision}"),
+            None => "updated".into(),
+        };
+        // Surplus counts among the updated until it leaves.
+        let updated = updated.min(size as usize);
+        format!(": {updated} of {size} {done}, {serving} serving")
     }
 }
 
 /// Describes the instances of a batch, briefly.
-pub(crate) fn batch(launches: u32, instances: &[InstanceId]) -> String {
+pub(crate) fn batch(launches: u32, instances: &[InstanceId], removed: bool) -> String {
     if launches > 0 {
         return format!("launching {launches} extra");
     }
     let ids: Vec<&str> = instances.iter().map(InstanceId::as_str).collect();
-    format!("replacing {}", some(&ids))
+    match removed {
+        true => format!("removing {}, whose places are taken", some(&ids)),
+        false => format!("replacing {}", some(&ids)),
+    }
 }
 
 /// Lists the first few of many.

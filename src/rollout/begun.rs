@@ -13,6 +13,7 @@ pub(crate) fn begin(state: &mut RolloutState, plan: &Plan, now: Timestamp) -> Ve
     if plan.batch_ends {
         state.batch.open = false;
         state.batch.ended = Some(now);
+        state.batch.finished += 1;
         events.push(Event::BatchFinished { number: state.batch.number });
     }
     events.extend(plan.begins.as_ref().map(|batch| begin_batch(state, batch)));
@@ -43,12 +44,12 @@ fn begin_batch(state: &mut RolloutState, batch: &BatchStart) -> Event {
         state.hooks.begin_batch(number, &batch.victims, continues);
     }
     let instances = batch.victims.iter().cloned().collect();
-    let launches = batch.launches;
+    let (launches, removed) = (batch.launches, batch.removed);
     match batch.number {
         Some(number) => {
             (state.batch.number, state.batch.open) = (number, true);
-            Event::BatchStarted { number, launches, instances }
+            Event::BatchStarted { number, launches, instances, removed }
         }
-        None => Event::Replacing { launches, instances },
+        None => Event::Replacing { launches, instances, removed },
     }
 }

@@ -122,6 +122,14 @@ impl RestoreInput<'_> {
         if let Some(completed) = back.filter(|_| found != RecordDisposition::Over) {
             retarget(spec, target, completed);
         }
+        let mut live = look.instances.values().filter(|instance| instance.lifecycle.is_live());
+        if found == RecordDisposition::GoesOn
+            && record.only_restores()
+            && live.all(|instance| target.wants(instance))
+        {
+            // Everything was waited for, and the gates have passed.
+            spec.skip_waits();
+        }
     }
 }
 

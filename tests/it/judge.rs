@@ -1,6 +1,8 @@
 //! Holds the calls that a witness has kept against the promises of `docs/SEMANTICS.md`, by what was
 //! true and not by what the engine was shown.
 
+mod facts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -10,6 +12,9 @@ use rolling_provider::{
     Action, Goal, Instance, InstanceId, Lifecycle, Observation, Target, TargetState, Timestamp,
 };
 use rolling_testing::{Call, RecordedAction};
+
+pub use self::facts::{count_serving, serves};
+use self::facts::{drains, is_in, is_out, makes_room, named, removed, serves_in};
 
 /// The name of the second target group, where requests are shifted.
 pub const SECOND: &str = "second";
@@ -38,13 +43,17 @@ pub struct Judge {
     zone: Option<String>,
     /// The share of the requests that was set last, and when.
     shifted: Option<(u32, Timestamp)>,
+    /// The processes of the fleet that the rollout should suspend and that run, others' acts apart.
+    running: BTreeSet<String>,
     pub broken: Vec<Broken>,
 }
 
 impl Judge {
     /// Begins before the rollout of `spec`, with this target as `look` shows it.
     pub fn new(spec: RollingDeployment, target: &Target, look: &Observation) -> Self {
+        let running = spec.suspend_processes.difference(&look.suspended).cloned().collect();
         Self {
+            running,
             spec,
             first: look.instances.keys().cloned().collect(),
             groups: target.target_groups.len(),
@@ -95,6 +104,7 @@ impl Judge {
         found.extend(self.not_prepared(acted));
         found.extend(self.in_two_zones(acted));
         found.extend(self.skipped_step(acted));
+        found.extend(self.beside_processes(acted));
         self.broken.extend(found);
         if let Action::Deregister { target_group, instances } = action {
             for id in instances {
@@ -135,6 +145,24 @@ impl Judge {
         let took = before.map(|(_, at)| acted.before.at.since(at));
         let early = took.is_none_or(|took| took < step.evaluation_time);
         early.then(|| (27, format!("{} after {took:?} of {step:?}", acted.action)))
+    }
+
+    /// Returns an instance that goes without a replacement while the fleet could launch another, or
+    /// remove one more, on its own.
+    fn beside_processes(&mut self, acted: &RecordedAction) -> Option<Broken> {
+        match &acted.action {
+            Action::SuspendProcesses { processes } => {
+                self.running.retain(|process| !processes.contains(process));
+            }
+            Action::ResumeProcesses { processes } => {
+                self.running.extend(self.spec.suspend_processes.intersection(processes).cloned());
+            }
+            _ => {}
+        }
+        let running: Vec<_> = self.running.difference(&acted.before.suspended).collect();
+        let decrements = matches!(acted.action, Action::Terminate { decrement: true, .. });
+        let is_broken = decrements && !running.is_empty() && !acted.before.is_unmanaged();
+        is_broken.then(|| (29, format!("{} while {running:?} run", acted.action)))
     }
 
     /// Where zones are rolled one after the other: returns instances that are taken out while one of
@@ -285,17 +313,6 @@ impl Judge {
     }
 }
 
-/// An unmanaged instance that has drained makes room for its replacement, which is launched first
-/// with that instance as its source.
-fn makes_room(
-    look: &Observation,
-    leaving: &BTreeSet<InstanceId>,
-    id: &InstanceId,
-    instance: &Instance,
-) -> bool {
-    look.is_unmanaged() && is_out(instance) && leaving.contains(id)
-}
-
 /// Returns what is not of this fleet, or is to be ignored.
 fn not_ours(acted: &RecordedAction) -> Vec<Broken> {
     let action = &acted.action;
@@ -350,60 +367,4 @@ fn lost_requests(
         }
     }
     found
-}
-
-fn is_out(instance: &Instance) -> bool {
-    instance.targets.values().all(|health| health.state == TargetState::Unused)
-}
-
-fn drains(instance: &Instance) -> bool {
-    instance.targets.values().any(|health| health.state == TargetState::Draining)
-}
-
-pub fn serves(instance: &Instance) -> bool {
-    instance.lifecycle == Lifecycle::InService
-        && instance.healthy
-        && (serves_in(instance, false) || serves_in(instance, true))
-}
-
-/// Whether the second target group, or all others, send requests to `instance`.
-fn serves_in(instance: &Instance, second: bool) -> bool {
-    let mut health = instance
-        .targets
-        .iter()
-        .filter(|(group, _)| (group.as_str() == SECOND) == second)
-        .map(|(_, health)| health.state)
-        .peekable();
-    health.peek().is_some() && health.all(|state| state == TargetState::Healthy)
-}
-
-/// Whether `instance` is listed in that many target groups, without a second one.
-fn is_in(instance: &Instance, groups: usize) -> bool {
-    instance.targets.keys().filter(|group| group.as_str() != SECOND).count() == groups
-}
-
-pub fn count_serving(look: &Observation) -> usize {
-    look.instances.values().filter(|instance| serves(instance)).count()
-}
-
-fn named(action: &Action) -> Vec<InstanceId> {
-    match action {
-        Action::Deregister { instances, .. } | Action::Register { instances, .. } => {
-            instances.iter().cloned().collect()
-        }
-        Action::Terminate { instance, .. }
-        | Action::Detach { instance, .. }
-        | Action::Tag { instance, .. } => vec![instance.clone()],
-        _ => Vec::new(),
-    }
-}
-
-fn removed(action: &Action) -> BTreeSet<InstanceId> {
-    match action {
-        Action::Terminate { instance, .. } | Action::Detach { instance, .. } => {
-            BTreeSet::from([instance.clone()])
-        }
-        Action::Update { instances, .. } => instances.clone(),
-        _ => BTreeSet::new(),
-    }
 }

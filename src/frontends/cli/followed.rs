@@ -77,7 +77,7 @@ impl Followed {
 
 fn ended(ending: Ending) -> u8 {
     match ending {
-        Ending::Failed => FAILED,
+        Ending::Failed | Ending::Unrestored => FAILED,
         Ending::Paused | Ending::Aborted | Ending::Interrupted => ABORTED,
     }
 }

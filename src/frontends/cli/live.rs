@@ -12,7 +12,7 @@ use crate::model::wait::Wait;
 use crate::report::log_lines::batch;
 use crate::report::text;
 
-const BAR: &str = "[{bar:32}] {pos} of {len} updated, {clock}\n{spinner} {wide_msg}";
+const BAR: &str = "[{bar:32}] {pos} of {len} {prefix}, {clock}\n{spinner} {wide_msg}";
 
 /// Draws on standard error's terminal.
 pub(crate) struct LiveDisplay {
@@ -40,20 +40,23 @@ impl LiveDisplay {
                 }
             }
             Event::Started { .. } | Event::Acted { .. } => {}
-            Event::Replacing { launches, instances } => self.line(&batch(*launches, instances)),
+            Event::Replacing { launches, instances, removed } => {
+                self.line(&batch(*launches, instances, *removed));
+            }
             Event::RollingBack { reason, to, asked } => {
                 for line in text::rolling_back(reason, to, *asked) {
                     self.line(&line);
                 }
+                self.bar.set_prefix(printable::line(&format!("back on {to}")).into_owned());
             }
-            Event::BatchStarted { number, launches, instances } => {
-                self.line(&format!("batch {number}: {}", batch(*launches, instances)));
+            Event::BatchStarted { number, launches, instances, removed } => {
+                self.line(&format!("batch {number}: {}", batch(*launches, instances, *removed)));
             }
             Event::Waiting { on } => self.wait_for(on),
             Event::Progressed { updated, serving, size } => {
                 self.serving = *serving;
                 self.bar.set_length(u64::from(*size));
-                self.bar.set_position(*updated as u64);
+                self.bar.set_position(*updated.min(&(*size as usize)) as u64);
             }
             Event::BatchFinished { number } => {
                 let serving = self.serving;
@@ -104,7 +107,7 @@ impl LiveDisplay {
             .unwrap_or_else(|_| ProgressStyle::default_bar())
             .progress_chars("=> ")
             .with_key("clock", key);
-        self.bar = ProgressBar::new(u64::from(size)).with_style(style);
+        self.bar = ProgressBar::new(u64::from(size)).with_style(style).with_prefix("updated");
         self.bar.enable_steady_tick(Duration::from_millis(100));
     }
 

@@ -23,6 +23,7 @@ pub(crate) fn at_work(rollout: &Rollout) -> String {
     let next = match rollout.record().map(|record| record.phase) {
         Some(Phase::Halted(Ending::Paused)) => "`rolling resume` continues it",
         Some(Phase::Halted(Ending::Failed | Ending::Aborted)) => "apply starts a new rollout",
+        Some(Phase::Halting(Ending::Unrestored)) => "apply restores what is still borrowed",
         Some(_) => "apply continues it",
         None => "apply begins",
     };

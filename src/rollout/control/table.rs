@@ -43,8 +43,8 @@ pub enum CommandEffect {
     Absent,
 }
 
-/// Every state.
-pub const STATES: [ControlState; 12] = [
+/// Every state that there can be.
+pub const STATES: [ControlState; 13] = [
     ControlState::Absent,
     ControlState::Unrecorded,
     ControlState::Rolling,
@@ -53,6 +53,7 @@ pub const STATES: [ControlState; 12] = [
     ControlState::Halting(Ending::Paused),
     ControlState::Halting(Ending::Aborted),
     ControlState::Halting(Ending::Interrupted),
+    ControlState::Halting(Ending::Unrestored),
     ControlState::Halted(Ending::Failed),
     ControlState::Halted(Ending::Paused),
     ControlState::Halted(Ending::Aborted),
@@ -63,7 +64,7 @@ pub const STATES: [ControlState; 12] = [
 /// early may still end otherwise, or continue or roll back, until a failure or an abort is its end.
 pub fn effect(command: Command, state: ControlState) -> CommandEffect {
     use ControlState::{Absent, Halted, Halting, Rolling, RollingBack, Unrecorded};
-    use Ending::{Aborted, Failed, Interrupted, Paused};
+    use Ending::{Aborted, Failed, Interrupted, Paused, Unrestored};
     match (command, state) {
         (_, Absent) => CommandEffect::Absent,
 
@@ -73,14 +74,15 @@ pub fn effect(command: Command, state: ControlState) -> CommandEffect {
             CommandEffect::Halt(Paused)
         }
         (Command::Pause, Halting(Paused) | Halted(Paused)) => CommandEffect::Already,
-        (Command::Pause, Halting(Failed | Aborted) | Halted(Failed | Aborted | Interrupted)) => {
+        (Command::Pause, Halting(Failed | Aborted | Unrestored)) => CommandEffect::TooLate,
+        (Command::Pause, Halted(Failed | Aborted | Interrupted | Unrestored)) => {
             CommandEffect::TooLate
         }
 
         (Command::Resume, Unrecorded | Rolling | RollingBack) => CommandEffect::Resume,
         (Command::Resume, Halting(Paused) | Halted(Paused | Interrupted)) => CommandEffect::Resume,
-        (Command::Resume, Halting(Interrupted)) => CommandEffect::Later,
-        (Command::Resume, Halting(Failed | Aborted) | Halted(Failed | Aborted)) => {
+        (Command::Resume, Halting(Interrupted | Unrestored)) => CommandEffect::Later,
+        (Command::Resume, Halting(Failed | Aborted) | Halted(Failed | Aborted | Unrestored)) => {
             CommandEffect::TooLate
         }
 
@@ -90,13 +92,15 @@ pub fn effect(command: Command, state: ControlState) -> CommandEffect {
         }
         (Command::Abort, Halting(Aborted) | Halted(Aborted)) => CommandEffect::Already,
         // What is borrowed is restored in any case.
-        (Command::Abort, Halting(Failed) | Halted(Failed | Interrupted)) => CommandEffect::TooLate,
+        (Command::Abort, Halting(Failed | Unrestored)) => CommandEffect::TooLate,
+        (Command::Abort, Halted(Failed | Interrupted | Unrestored)) => CommandEffect::TooLate,
 
         (Command::Rollback, RollingBack) => CommandEffect::Already,
         (Command::Rollback, Halting(Interrupted)) => CommandEffect::Later,
-        (Command::Rollback, Rolling | Halting(Failed | Paused | Aborted) | Halted(_)) => {
+        (Command::Rollback, Rolling | Halting(Failed | Paused | Aborted | Unrestored)) => {
             CommandEffect::RollBack
         }
+        (Command::Rollback, Halted(_)) => CommandEffect::RollBack,
     }
 }
 
@@ -180,9 +184,8 @@ pub fn found(record: &Record, wanted: &Goal, command: Option<Command>) -> Record
     }
     match record.phase {
         Phase::Rolling => RecordDisposition::GoesOn,
-        Phase::Halting(Ending::Interrupted) | Phase::Halted(Ending::Interrupted) => {
-            RecordDisposition::GoesOn
-        }
+        Phase::Halting(Ending::Interrupted | Ending::Unrestored)
+        | Phase::Halted(Ending::Interrupted) => RecordDisposition::GoesOn,
         Phase::Halting(Ending::Paused) | Phase::Halted(Ending::Paused) if resumes => {
             RecordDisposition::GoesOn
         }

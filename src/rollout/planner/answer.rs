@@ -146,6 +146,8 @@ pub struct BatchStart {
     pub(crate) launches: u32,
     /// Its number in the record, where hooks go by batches.
     pub(crate) recorded: Option<u32>,
+    /// Whether its instances go without a replacement.
+    pub(crate) removed: bool,
 }
 
 impl BatchStart {
@@ -160,7 +162,7 @@ impl BatchStart {
             Pacing::Batch => Some(input.state.batch.number + 1),
             Pacing::Continuous => None,
         };
-        BatchStart { number, victims, launches, recorded }
+        BatchStart { number, victims, launches, recorded, removed: false }
     }
 }
 

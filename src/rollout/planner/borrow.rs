@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rolling_provider::Action;
 
 use super::input::Input;
-use super::{BatchStart, Plan, Step, View, gate, hook, launch, pace, shift};
+use super::{BatchStart, Member, Plan, Step, View, gate, hook, launch, pace, shift};
 use crate::model::spec::Pacing;
 use crate::record::command::Command;
 use crate::record::{
@@ -55,7 +55,7 @@ pub(crate) fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Rec
     if turns {
         return record;
     }
-    plan.actions.extend(suspend(input, &record));
+    plan.actions.extend(suspend(input, view, &record));
     if cut > 0 {
         // Surge that was never launched for a failed revision, or that is no longer needed.
         plan.actions.push(set_size(input, desired));
@@ -116,14 +116,24 @@ fn borrow_max(input: &Input<'_>, desired: u32, record: &mut Record) {
     record.borrowed.max = Some(BorrowedMax { found, before, ours: desired });
 }
 
+/// Whether nothing is left to replace, to launch or to remove.
+fn only_restores(input: &Input<'_>, view: &View<'_>) -> bool {
+    let goes = |member: &Member<'_>| !member.is_new || member.is_victim;
+    input.state.surge() == 0
+        && view.missing == 0
+        && view.standby.is_empty()
+        && view.updated() > 0
+        && !view.members.iter().any(goes)
+}
+
 /// Suspends the processes of the record that run, once.
-fn suspend(input: &Input<'_>, record: &Record) -> Option<Step> {
+fn suspend(input: &Input<'_>, view: &View<'_>, record: &Record) -> Option<Step> {
     let Input { look, state, .. } = *input;
     let running = record.borrowed.suspended.difference(&look.suspended);
     // In the bake time, which watches the new instances under load, the fleet may follow its load.
     let scales = |process: &&String| input.bakes() && input.target.processes.resizes(process);
     let processes: BTreeSet<String> = running.filter(|it| !scales(it)).cloned().collect();
-    let is_due = !processes.is_empty() && !state.suspended;
+    let is_due = !processes.is_empty() && !state.suspended && !only_restores(input, view);
     is_due.then(|| Step::new(Action::SuspendProcesses { processes }))
 }
 
@@ -204,9 +214,8 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
             }
             record
         }
-        Phase::Halting(Ending::Interrupted) | Phase::Halted(Ending::Interrupted) => {
-            continue_record(input, found)
-        }
+        Phase::Halting(Ending::Interrupted | Ending::Unrestored)
+        | Phase::Halted(Ending::Interrupted) => continue_record(input, view, found),
         _ => begin(input, view, Some(found)),
     }
 }
@@ -214,23 +223,25 @@ fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
 /// Returns the record of an interrupted rollout that continues.
 ///
 /// Passed checkpoints, failures and kept instances stay valid. What was restored is borrowed again.
-fn continue_record(input: &Input<'_>, found: &Record) -> Record {
+fn continue_record(input: &Input<'_>, view: &View<'_>, found: &Record) -> Record {
     Record {
         phase: Phase::Rolling,
         acknowledged: found
             .acknowledge(input.state.control.as_ref().map(|control| control.id.as_str())),
         reason: None,
-        borrowed: borrowed(input, Some(found)),
+        borrowed: borrowed(input, view, Some(found)),
         ..found.clone()
     }
 }
 
 /// Returns what is borrowed, with the original values of what an earlier rollout still borrows.
-fn borrowed(input: &Input<'_>, previous: Option<&Record>) -> Borrowed {
+fn borrowed(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Borrowed {
     let Input { spec, target, look, .. } = *input;
     let mut borrowed = previous.map(|record| record.borrowed.clone()).unwrap_or_default();
     let running = spec.suspend_processes.difference(&look.suspended);
-    borrowed.suspended.extend(running.cloned());
+    if !only_restores(input, view) {
+        borrowed.suspended.extend(running.cloned());
+    }
     borrowed.shifts = spec.policy.shifts().then(|| routing_fingerprint(target));
     if !still_borrows(previous) {
         // By number: an alias may stand for another version by the time it is restored.
@@ -269,7 +280,7 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
         promoted: false,
         victims: InstanceSet::default(),
         hooks: hook::begin(input, previous),
-        borrowed: borrowed(input, previous),
+        borrowed: borrowed(input, view, previous),
         completed: match previous {
             Some(record) => record.completed.clone(),
             None => super::run_by::to_go_back_to(view).or_else(|| state.known_completed.clone()),

@@ -57,7 +57,7 @@ pub(super) fn unrestored(input: &Input<'_>, reason: &str) -> Option<Verdict> {
 }
 
 /// Whether every instance that counts runs the revision and has soaked, and none is to come or go.
-fn is_all_new(input: &Input<'_>) -> bool {
+pub(super) fn is_all_new(input: &Input<'_>) -> bool {
     let view = View::new(input);
     let counted = view.members.iter().filter(|member| !member.left_alone);
     let is_done = |member: &Member<'_>| member.is_new && member.soaked && !member.is_victim;

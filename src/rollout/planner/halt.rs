@@ -58,7 +58,8 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
         deadline: halt.at + input.spec.health.healthy_timeout,
         away: !shift::stays(halt) && !shift::is_back(input),
     };
-    way.note(&mut plan);
+    let to_suspend = way.to_suspend();
+    way.note(&to_suspend, &mut plan);
     if way.set_size_right(&mut plan) || way.shift_back(&mut plan) {
         return plan;
     }
@@ -67,7 +68,10 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     register_again(input, view, &leaving, &mut plan);
     in_place::settle(input, view, &mut plan);
     plan.actions.extend(launch::register_newcomers(input, view, &leaving));
-    way.give_back(&leaving, &mut plan);
+    match to_suspend.is_empty() {
+        true => way.give_back(&leaving, &mut plan),
+        false => plan.actions.push(Step::new(suspend(to_suspend))),
+    }
     plan.actions.retain(|step| !way.is_refused(&step.action));
 
     wait_for_returned(input, view, &leaving, &mut plan);
@@ -90,8 +94,27 @@ impl HaltContext<'_> {
         self.input.state.failures.refused.iter().any(|(refused, _)| refused == action)
     }
 
-    /// Writes the halt, and the command that it acknowledges, into the record.
-    fn note(&self, plan: &mut Plan) {
+    /// Returns the processes to suspend before surge leaves.
+    ///
+    /// A pause, or a stop that ran out of time, has resumed them, and left surge. Its removal could
+    /// make the group rebalance its zones, or scale.
+    fn to_suspend(&self) -> BTreeSet<String> {
+        let Input { spec, look, state, now, .. } = *self.input;
+        let too_late = self.out_of_time || now >= self.deadline;
+        let is_due = state.surge() > 0 && !self.keeps_surge && !too_late;
+        if !is_due || state.suspended || look.is_unmanaged() {
+            return BTreeSet::new();
+        }
+        let running: BTreeSet<String> =
+            spec.suspend_processes.difference(&look.suspended).cloned().collect();
+        match self.is_refused(&suspend(running.clone())) {
+            true => BTreeSet::new(),
+            false => running,
+        }
+    }
+
+    /// Writes the halt, what it suspends, and the command that it acknowledges, into the record.
+    fn note(&self, to_suspend: &BTreeSet<String>, plan: &mut Plan) {
         let HaltContext { input, halt, record, .. } = *self;
         let state = input.state;
         let phase = Phase::Halting(halt.ending);
@@ -101,13 +124,17 @@ impl HaltContext<'_> {
             .as_ref()
             .filter(|control| state.effect(control.command) != CommandEffect::Later);
         let unanswered = control.is_some_and(|control| !control.is_acknowledged(Some(record)));
-        if record.phase == phase && !unanswered {
+        let is_noted = to_suspend.is_subset(&record.borrowed.suspended);
+        if record.phase == phase && !unanswered && is_noted {
             return;
         }
         let passes = halt.at_checkpoint && record.phase != phase;
         let record = if passes { &record.clone().past_checkpoint() } else { record };
+        let mut borrowed = record.borrowed.clone();
+        borrowed.suspended.extend(to_suspend.iter().cloned());
         plan.actions.push(Step::record(Record {
             phase,
+            borrowed,
             fault: halt.fault,
             acknowledged: record.acknowledge(control.map(|control| control.id.as_str())),
             reason: Some(halt.reason.clone()),
@@ -214,7 +241,7 @@ impl HaltContext<'_> {
             Ending::Failed => Some(Outcome::Failed),
             Ending::Aborted => Some(Outcome::Aborted),
             // The rollout is not over.
-            Ending::Paused | Ending::Interrupted => None,
+            Ending::Paused | Ending::Interrupted | Ending::Unrestored => None,
         };
         let outcome = outcome.filter(|_| !self.out_of_time);
         if outcome.is_some_and(|outcome| hook::after_rollout(self.input, outcome, plan)) {
@@ -228,6 +255,10 @@ impl HaltContext<'_> {
             false => plan.verdict = Verdict::Halted,
         }
     }
+}
+
+fn suspend(processes: BTreeSet<String>) -> Action {
+    Action::SuspendProcesses { processes }
 }
 
 /// Waits until the requests can come back to the first target group.
@@ -266,7 +297,8 @@ fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<
     };
     let says = record.failures > 0 || record.checkpoints_passed > 0 || record.retained_failed > 0;
     let continues = halt.ending == Ending::Interrupted && says;
-    if record.completed.is_some() && view.members.iter().all(is_on) && !continues {
+    let is_as_before = record.completed.is_some() && view.members.iter().all(is_on);
+    if (is_as_before && !continues) || halt.is_unrestored() {
         return launch::erase(input, record);
     }
     let borrowed = Borrowed::default();

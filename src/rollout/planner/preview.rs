@@ -246,7 +246,11 @@ fn found_record(input: &Input<'_>, record: &Record) -> String {
     if record.is_over() && record.phase != Phase::Halted(Ending::Interrupted) {
         return format!("rollout {id} to {to} has ended ({status}): apply starts a new rollout");
     }
-    let what = if is_same { "continues" } else { "replaces" };
+    let what = match is_same {
+        true if record.only_restores() => "restores what is still borrowed by",
+        true => "continues",
+        false => "replaces",
+    };
     format!("{what} rollout {id} to {to}, found on the target")
 }
 

@@ -130,6 +130,23 @@ fn deregister(
     }
 }
 
+/// Whether all of `chosen` go without a replacement: what was launched beside the fleet takes their
+/// places.
+pub(super) fn are_removed(
+    input: &Input<'_>,
+    view: &View<'_>,
+    chosen: &BTreeSet<InstanceId>,
+) -> bool {
+    let surge = input.state.surge() as usize;
+    let is_surplus = !view.old().any(|member| chosen.contains(member.id));
+    surge > 0 && (is_surplus || are_last(view, view.old().count(), surge))
+}
+
+/// Whether the last `old_left` old instances are no more than surge has replaced.
+fn are_last(view: &View<'_>, old_left: usize, surge: usize) -> bool {
+    old_left + view.stay_idle() <= surge
+}
+
 /// Removes or updates drained victims. Returns which ones.
 fn remove_drained(
     input: &Input<'_>,
@@ -157,7 +174,7 @@ fn remove_drained(
         // As long as more old ones than surge are left, each makes room for a replacement. The last
         // ones are not replaced, so that there are exactly as many launches as instances. Nor is
         // surplus, which goes because it is one too many.
-        let is_last = !member.is_old() || old_left + view.stay_idle() <= surge;
+        let is_last = !member.is_old() || are_last(view, old_left, surge);
         let decrement = goes_directly || (surge > 0 && is_last);
         if decrement && size_may_be_lower(input) {
             plan.wake_at(input.state.size_is_known_at(input.look), input.now);

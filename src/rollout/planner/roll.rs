@@ -63,7 +63,8 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>) -> Plan {
     launch::launch(input, view, &record, &mut plan);
     if !chosen.is_empty() {
         let number = hook::batch_number(input, plan.record(input));
-        plan.begins = Some(BatchStart::of(input, number, chosen, 0));
+        let removed = retire::are_removed(input, view, &chosen);
+        plan.begins = Some(BatchStart { removed, ..BatchStart::of(input, number, chosen, 0) });
     }
     if input.bakes() && plan.actions.is_empty() && !plan.bakes() && view.old().next().is_none() {
         // What scaling launches or removes meanwhile is not a reason to start the bake time over.

@@ -24,6 +24,8 @@ impl RolloutState {
         self.failures.earlier.extend(failed.cloned());
         self.launches.boots.clear();
         self.stages.forget_times();
+        // It breaks off: what it was to bring does not come.
+        self.batch.open = false;
         self.launches.launched = LaunchHistory::begin(self.sizes.size());
         self.unmanaged.forget_launches(now);
         self.waits.at_checkpoint = None;

@@ -35,12 +35,12 @@ impl Halt {
     /// Returns the end of a rollout that is done but for calls that fail, which put back what is
     /// borrowed. The record says that it goes on: `apply` only makes those calls.
     pub(crate) fn unrestored(reason: String, at: Timestamp) -> Self {
-        let (ending, cause) = (Ending::Interrupted, Some(Cause::Call));
+        let (ending, cause) = (Ending::Unrestored, Some(Cause::Call));
         Halt { ending, cause, fault: false, ..Halt::failed(reason, at) }
     }
 
     /// Whether the rollout is done but for what is still borrowed.
     pub(crate) fn is_unrestored(&self) -> bool {
-        self.ending == Ending::Interrupted && self.cause == Some(Cause::Call)
+        self.ending == Ending::Unrestored
     }
 }

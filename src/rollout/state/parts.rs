@@ -34,6 +34,8 @@ pub(crate) struct Batch {
     pub(crate) open: bool,
     /// When the last batch ended.
     pub(crate) ended: Option<Timestamp>,
+    /// How many have ended. One that a rollback breaks off never does.
+    pub(crate) finished: u32,
 }
 
 /// Instances out of rotation, and back in it.

@@ -158,6 +158,8 @@ impl RolloutState {
 
     /// Begins to halt the rollout. Victims that are still in rotation stay there.
     pub(crate) fn begin_halt(&mut self, halt: Halt) {
+        // A halt before this one may have resumed what the rollout had suspended.
+        self.suspended &= self.direction.halt.is_none();
         self.direction.halt = Some(halt);
         // Instances go back into rotation: whoever is chosen again is prepared again.
         self.hooks = HookState::default();

@@ -82,7 +82,7 @@ fn run(situation: Situation, first: Command, second: Command, then: Then) {
         };
         spec.health.healthy_timeout = seconds(120);
         let simulator = Arc::new(Simulator::in_memory(config.clone(), clock));
-        let fleet = Arc::new(Noting { inner: simulator.clone(), acknowledged: Mutex::default() });
+        let fleet = Arc::new(Noting { inner: simulator.clone(), acknowledged: Mutex::default(), refuses: Mutex::default() });
         let before = look(&simulator);
         let engine = arrive(&fleet, &spec, situation).await;
 

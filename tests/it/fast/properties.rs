@@ -1,4 +1,4 @@
-//! The 28 promises of `docs/SEMANTICS.md`, one test each, over generated fleets, policies, boot
+//! The 29 promises of `docs/SEMANTICS.md`, one test each, over generated fleets, policies, boot
 //! times, failures and stale looks. The witness of [`crate::test_fleets`] judges every action by
 //! what is true in the simulator, not by what the engine was shown.
 

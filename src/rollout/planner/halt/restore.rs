@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use rolling_provider::{Action, InstanceId, TargetGroupId};
 
 use super::super::input::Input;
-use super::super::{Member, Plan, Step, View, batch, retire, shift};
+use super::super::{Member, Plan, Step, View, batch, failure, retire, shift};
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::{Ending, Record};
 use crate::rollout::state::Halt;
 
 /// Restores the template: the group must not launch a revision that failed or was given up.
 ///
-/// After a pause that was asked for the group may, and where all instances run the revision it has to.
+/// After a pause that was asked for the group may, and where all instances run a revision without
+/// fault it has to.
 pub(super) fn template_back(input: &Input<'_>, record: &Record, halt: &Halt) -> Option<Step> {
-    if (halt.ending == Ending::Paused && !halt.fault) || halt.is_unrestored() {
+    let is_right = halt.ending == Ending::Paused || failure::is_all_new(input);
+    if (is_right && !halt.fault) || halt.is_unrestored() {
         return None;
     }
     let back = record.completed.as_ref().or(record.borrowed.template.as_ref())?;

@@ -99,7 +99,10 @@ pub(super) fn checkpoints_ahead<'a>(input: &Input<'a>) -> &'a [Checkpoint] {
         };
         record.leads_to(&target.goal())
             && !record.rolls_back
-            && matches!(phase, None | Some(Ending::Interrupted | Ending::Paused))
+            && matches!(
+                phase,
+                None | Some(Ending::Interrupted | Ending::Paused | Ending::Unrestored)
+            )
     };
     let record = state.record.as_ref().filter(continues);
     let passed = record.map_or(0, |record| record.checkpoints_passed);

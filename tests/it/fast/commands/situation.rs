@@ -10,7 +10,7 @@ use rolling::record::command::{Command, Control};
 use rolling::record::lease::Lease;
 use rolling::record::{Ending, Record};
 use rolling::rollout::control::{ControlState, effect};
-use rolling_provider::{Action, Done, Fleet, ProviderError, Tags};
+use rolling_provider::{Action, Done, ErrorKind, Fleet, ProviderError, Tags};
 use rolling_simulator::Simulator;
 use rolling_testing::{Wrapper, impl_fleet};
 use tokio::sync::watch;
@@ -30,6 +30,8 @@ pub struct Situation {
 pub struct Noting {
     pub inner: Arc<Simulator>,
     pub acknowledged: Mutex<Vec<(String, Command)>>,
+    /// Whether it refuses to resume processes.
+    pub refuses: Mutex<bool>,
 }
 
 impl Noting {
@@ -71,6 +73,10 @@ impl Wrapper for Noting {
     async fn act(&self, action: &Action) -> Result<Done, ProviderError> {
         if let Action::WriteRecord { tags } = action {
             self.note(&look(&self.inner).record, tags);
+        }
+        if matches!(action, Action::ResumeProcesses { .. }) && *self.refuses.lock().expect("it") {
+            let error = ProviderError::invalid("ResumeProcesses", "", "not authorized");
+            return Err(ProviderError { kind: ErrorKind::Denied, ..error });
         }
         self.inner.act(action).await
     }
@@ -134,6 +140,7 @@ pub async fn arrive(
     if wanted == ControlState::Absent {
         return None;
     }
+    *fleet.refuses.lock().expect("it") = wanted == ControlState::Halting(Ending::Unrestored);
     let (stops, stop) = watch::channel(Stop::No);
     let name = if lives { "engine" } else { "dead" };
     let rollout = Rollout::prepare(fleet.clone(), spec.clone(), &named(name)).await.expect("it");
@@ -177,6 +184,7 @@ pub async fn arrive(
     .await;
     assert!(is_halted || state(&simulator) == wanted, "{wanted:?} was not reached");
     fleet.acknowledged.lock().expect("it").clear();
+    *fleet.refuses.lock().expect("it") = false;
     if !lives {
         engine.abort();
         return None;

@@ -25,7 +25,8 @@ fn with_fleet<F: Future<Output = ()>>(
     clock.clone().run(async {
         let config = FleetConfig { instances: 3, boot: seconds(120), ..fleet() };
         let inner = Arc::new(Simulator::in_memory(config, clock.clone()));
-        let noting = Arc::new(Noting { inner, acknowledged: Mutex::default() });
+        let noting =
+            Arc::new(Noting { inner, acknowledged: Mutex::default(), refuses: Mutex::default() });
         let policy = Policy::Rolling(BatchSize::Fixed(1));
         let spec = RollingDeployment { poll_interval: seconds(3), ..spec(policy) };
         work(clock, noting, spec).await;

@@ -9,7 +9,7 @@ use rolling::model::event::{Envelope, Event, Outcome, Report};
 use rolling::model::spec::{BatchSize, OnFailure, Pacing, Policy};
 use rolling::record::command::Command;
 use rolling::record::{Phase, Record};
-use rolling_provider::Clock;
+use rolling_provider::{Clock, Fleet};
 use rolling_simulator::{Behaviour, EPOCH, Intervention, Simulator, VirtualClock};
 use tokio::sync::watch;
 
@@ -18,7 +18,7 @@ use crate::fast::crash::leave_command_as;
 use crate::fast::properties::{
     Case, any_case, block_on, good, look, nothing_broken, run_with, settings, suspended,
 };
-use crate::test_fleets::{Dies, Mortal};
+use crate::test_fleets::{Dies, Mortal, Witness};
 use crate::world::{caller, roll_until, seconds};
 
 /// What is started, one after the other.
@@ -43,7 +43,7 @@ fn runs() -> impl Strategy<Value = Vec<Run>> {
 
 /// Starts `run`, and returns how it ended, if it began.
 async fn start(
-    simulator: &Arc<Simulator>,
+    fleet: Arc<dyn Fleet>,
     clock: &VirtualClock,
     case: &Case,
     run: Run,
@@ -56,11 +56,10 @@ async fn start(
                 let _ = stopping.send(Stop::Gracefully);
             };
             clock.at(at, stops);
-            Some(roll_until(simulator.clone(), case.spec.clone(), stop).await.report)
+            Some(roll_until(fleet, case.spec.clone(), stop).await.report)
         }
         Run::Command(command) => {
-            let (fleet, spec) = (simulator.clone(), case.spec.clone());
-            let rollout = Rollout::prepare(fleet, spec, &caller()).await.expect("it");
+            let rollout = Rollout::prepare(fleet, case.spec.clone(), &caller()).await.expect("it");
             let emit = &mut |event: Envelope| {
                 if let Event::Warned { warning } = &event.event {
                     assert!(!warning.contains("safety check"), "{warning}");
@@ -91,26 +90,46 @@ proptest! {
             let simulator = Arc::new(Simulator::in_memory(case.config.clone(), clock.clone()));
             let mut paused = false;
             for run in &runs {
-                let ended = start(&simulator, &clock, &case, *run).await;
+                let ended = start(simulator.clone(), &clock, &case, *run).await;
                 let Some(report) = ended else { continue };
                 if matches!(run, Run::Command(Command::Abort)) {
                     prop_assert_eq!(report.outcome, Outcome::Aborted, "{:?}", report.reason);
                 }
                 paused = report.outcome == Outcome::Paused;
-                // A stop has 20 seconds, and leaves what takes longer to the next run.
+                // A stop has 40 seconds, and leaves what takes longer to the next run.
                 if !paused && report.borrowed.is_empty() {
                     is_put_back(&simulator, size)?;
                 }
             }
             if paused {
-                start(&simulator, &clock, &case, Run::Command(Command::Abort)).await;
+                start(simulator.clone(), &clock, &case, Run::Command(Command::Abort)).await;
                 is_put_back(&simulator, size)?;
             }
-            let ended = start(&simulator, &clock, &case, Run::Apply(100_000)).await;
+            let ended = start(simulator.clone(), &clock, &case, Run::Apply(100_000)).await;
             let ended = ended.map(|report| (report.outcome, report.reason));
             prop_assert_eq!(ended, Some((Outcome::Succeeded, None)));
             is_put_back(&simulator, size)
         })?;
+    }
+
+    /// Whatever stops and pauses have resumed: what removes surge suspends it again first.
+    #[test]
+    fn p29_no_instance_goes_without_a_replacement_while_the_processes_run(
+        case in good(), runs in runs(),
+    ) {
+        let mut case = case;
+        case.config.unmanaged = false;
+        case.spec.suspend_processes = suspended(&mut case.config, case.spec.policy);
+        let broken = block_on(async {
+            let clock = Arc::new(VirtualClock::new(EPOCH));
+            let simulator = Arc::new(Simulator::in_memory(case.config.clone(), clock.clone()));
+            let witness = Witness::new(simulator, case.spec.clone()).await;
+            for run in runs.iter().chain(&[Run::Command(Command::Abort)]) {
+                start(witness.clone(), &clock, &case, *run).await;
+            }
+            witness.broken(29)
+        });
+        prop_assert_eq!(broken, Vec::<String>::new());
     }
 
     /// Commands to an engine at work, at any moment, also while it puts things back: no promise is
@@ -144,7 +163,7 @@ proptest! {
         if report.outcome == Outcome::Paused {
             block_on(async {
                 let clock = Arc::new(VirtualClock::new(EPOCH));
-                start(&ran.simulator, &clock, &case, Run::Command(Command::Abort)).await
+                start(ran.simulator.clone(), &clock, &case, Run::Command(Command::Abort)).await
             });
             is_put_back(&ran.simulator, size)?;
         }
@@ -157,7 +176,7 @@ async fn chain(case: &Case, runs: &[Run]) -> (Arc<Simulator>, Vec<Option<Report>
     let simulator = Arc::new(Simulator::in_memory(case.config.clone(), clock.clone()));
     let mut ended = Vec::new();
     for run in runs {
-        ended.push(start(&simulator, &clock, case, *run).await);
+        ended.push(start(simulator.clone(), &clock, case, *run).await);
     }
     (simulator, ended)
 }
@@ -211,7 +230,7 @@ async fn a_rollback_that_an_engine_has_left_half_way_is_carried_out() {
             continue;
         }
         left += 1;
-        let ended = start(&simulator, &clock, &case, Run::Command(Command::Rollback)).await;
+        let ended = start(simulator.clone(), &clock, &case, Run::Command(Command::Rollback)).await;
         assert_eq!(ended.map(|report| report.outcome), Some(Outcome::RolledBack), "at {at}");
         is_put_back(&simulator, 6).unwrap_or_else(|error| panic!("at {at}: {error}"));
     }
