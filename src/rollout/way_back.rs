@@ -21,6 +21,12 @@ pub struct Candidate {
 pub enum WayBack {
     /// The one revision that is certain.
     Known(Candidate),
+    /// The fleet is there already: it runs the revision before the one that the stored state has as
+    /// the last.
+    Done {
+        /// The last revision by the stored state.
+        from: Revision,
+    },
     /// Nothing is certain; these are candidates.
     Unknown(Vec<Candidate>),
 }
@@ -46,6 +52,12 @@ impl Past<'_> {
     /// Returns the revision to go back to from `present`, which is never a candidate.
     pub fn way_back(&self, present: &Revision) -> WayBack {
         let is_other = |it: &&Revision| *it != present;
+        if let Some(from) = self.completed.filter(|_| self.previous == Some(present))
+            && from != present
+        {
+            // The state is from before a rollback: another one would go forward again.
+            return WayBack::Done { from: from.clone() };
+        }
         if let Some(known) = [self.completed, self.previous].into_iter().flatten().find(is_other) {
             let shown_by = "the stored state".to_owned();
             return WayBack::Known(Candidate { revision: known.clone(), shown_by });
@@ -167,6 +179,15 @@ mod tests {
     }
 
     #[test]
+    fn a_rollback_by_the_same_state_once_more_does_not_go_forward_again() {
+        let (two, three): (Revision, Revision) = ("v2".into(), "v3".into());
+        let past = Past { completed: Some(&three), previous: Some(&two), ..Past::default() };
+        assert_eq!(past.way_back(&two), WayBack::Done { from: three.clone() });
+        assert!(matches!(past.way_back(&three), WayBack::Known(to) if to.revision == two));
+        assert!(matches!(past.way_back(&"v4".into()), WayBack::Known(to) if to.revision == three));
+    }
+
+    #[test]
     fn a_state_that_was_kept_says_it_unless_it_names_what_runs() {
         let (one, two, three): (Revision, Revision, Revision) =
             ("v1".into(), "v2".into(), "v3".into());
@@ -175,6 +196,7 @@ mod tests {
             // Somebody has rolled since the state was kept.
             (Some(&one), None, Some("v1")),
             (Some(&three), Some(&one), Some("v3")),
+            (Some(&three), None, Some("v3")),
             (Some(&two), Some(&two), None),
             (Some(&two), None, None),
         ] {

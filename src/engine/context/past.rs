@@ -34,7 +34,7 @@ impl RolloutContext {
         };
         let present = self.present();
         let known = past.way_back(&present);
-        if matches!(known, WayBack::Known(_)) || is_in_place {
+        if !matches!(known, WayBack::Unknown(_)) || is_in_place {
             return known;
         }
         let terminated = self.terminated().await;

@@ -31,6 +31,16 @@ impl StoredState {
     }
 }
 
+/// What a command leads to once the rollout is over.
+pub(super) enum AfterEnd {
+    /// Nothing else than before: the command is given to the rollout that is there.
+    Nothing,
+    /// A rollback to this revision.
+    RollBackTo(Candidate),
+    /// Nothing is left to do, for this reason.
+    Done(String),
+}
+
 /// Returns the revision to roll back to, where `command` is a rollback and nothing recorded says
 /// where to.
 ///
@@ -42,9 +52,9 @@ pub(super) async fn find(
     resource: &Resource,
     rollout: &Rollout,
     stored: Option<&StoredState>,
-) -> Result<Option<Candidate>, Diagnostic> {
+) -> Result<AfterEnd, Diagnostic> {
     if command != Command::Rollback {
-        return Ok(None);
+        return Ok(AfterEnd::Nothing);
     }
     let name = &rollout.target().name;
     let message = match rollout.record() {
@@ -56,7 +66,7 @@ pub(super) async fn find(
              ran",
             record.id
         ),
-        _ => return Ok(None),
+        _ => return Ok(AfterEnd::Nothing),
     };
     let found = |message: String| Diagnostic::error(&resource.pointer, message);
     let state = stored.map(|stored| stored_state::of_target(&stored.state, &rollout.target().id));
@@ -71,8 +81,12 @@ pub(super) async fn find(
         WayBack::Known(known)
             if accepts(resource, &known) && (state.is_some() || rollout.record().is_none()) =>
         {
-            Ok(Some(known))
+            Ok(AfterEnd::RollBackTo(known))
         }
+        WayBack::Done { from } => Ok(AfterEnd::Done(format!(
+            "nothing to do: {} runs the revision before {from} already, by the stored state",
+            rollout.target().name
+        ))),
         WayBack::Known(known) => Err(uncertain(resource, found(message), &[known])),
         WayBack::Unknown(candidates) => Err(uncertain(resource, found(message), &candidates)),
     }

@@ -5,7 +5,7 @@
 use std::io;
 use std::path::Path;
 
-use super::after_end::{self, StoredState};
+use super::after_end::{self, AfterEnd, StoredState};
 use super::answers::CommandAnswer;
 use super::apply::{listen, roll_one_back_to};
 use super::arguments::{Arguments, OutputFormat, print_json, refuse};
@@ -63,8 +63,12 @@ async fn give(
     for (resource, rollout) in prepared {
         let name = &resource.name;
         match after_end::find(command, &resource, &rollout, stored).await {
-            Ok(None) => {}
-            Ok(Some(to)) => {
+            Ok(AfterEnd::Nothing) => {}
+            Ok(AfterEnd::Done(why)) => {
+                code = code.max(tell_done(command, name, &why, args));
+                continue;
+            }
+            Ok(AfterEnd::RollBackTo(to)) => {
                 let message =
                     format!("{name}: rolling back to {}, by {}", to.revision, to.shown_by);
                 print_line(&mut io::stderr(), &printable::line(&message));
@@ -96,6 +100,19 @@ async fn give(
         code = code.max(done);
     }
     code
+}
+
+/// Prints that nothing is left to do. Returns the exit code.
+fn tell_done(command: Command, name: &str, why: &str, args: &Arguments) -> u8 {
+    let message = printable::line(&format!("{name}: {why}")).into_owned();
+    match args.output {
+        OutputFormat::Text => print_line(&mut io::stdout(), &message),
+        OutputFormat::Json => {
+            let resource = name.to_owned();
+            print_json(&CommandAnswer { resource, command, message, as_asked: true });
+        }
+    }
+    0
 }
 
 /// Prints what came of `command`. Returns the exit code.

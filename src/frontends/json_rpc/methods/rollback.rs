@@ -32,6 +32,10 @@ impl PeerSettings {
     ) -> Result<m::ControlResult, RpcError> {
         let known = match rollout.way_back(None, None).await {
             WayBack::Known(known) => known,
+            WayBack::Done { from } => {
+                let message = format!("the fleet runs the revision before {from} already");
+                return Ok(nothing(message, Vec::new()));
+            }
             WayBack::Unknown(candidates) => return Ok(unknown(&candidates)),
         };
         let (revision, by) = (known.revision.as_str(), &known.shown_by);
