@@ -88,6 +88,7 @@ impl Aws {
             loader = loader.profile_files(files);
         }
         let mut shared = loader.load().await;
+        check_endpoint(&shared)?;
 
         if scaled.is_some() {
             shared = on_this_host(shared)?;
@@ -211,6 +212,26 @@ impl AsyncSleep for SdkTime {
     }
 }
 
+/// Refuses an endpoint that is no address: the SDK ends the process over an empty one.
+fn check_endpoint(shared: &SdkConfig) -> Result<(), ProviderError> {
+    let Some(endpoint) = shared.endpoint_url().filter(|endpoint| !is_address(endpoint)) else {
+        return Ok(());
+    };
+    let message = format!("the endpoint {endpoint:?} is not an address");
+    let error = ProviderError::invalid("connect to AWS", "provider:aws/endpoint_url", message);
+    Err(error.with_remedy(
+        "write for instance http://localhost:4566 in the provider's aws.endpoint_url or in \
+         AWS_ENDPOINT_URL, or set neither",
+    ))
+}
+
+/// Whether `url` is `http://HOST` or `https://HOST`, with or without a port and a path.
+fn is_address(url: &str) -> bool {
+    let Ok(url) = url.parse::<http::Uri>() else { return false };
+    let is_known = url.scheme_str().is_some_and(|scheme| scheme == "http" || scheme == "https");
+    is_known && url.host().is_some_and(|host| !host.is_empty())
+}
+
 /// Whether a URL names this host by a loopback address.
 fn is_loopback(url: &str) -> bool {
     let Ok(url) = url.parse::<http::Uri>() else { return false };
@@ -228,7 +249,18 @@ pub(crate) fn ec2_config(
 
 #[cfg(test)]
 mod tests {
-    use super::is_loopback;
+    use super::{is_address, is_loopback};
+
+    #[test]
+    fn an_endpoint_is_an_address() {
+        for url in ["http://localhost:4566", "https://example.com/x", "http://[::1]:1"] {
+            assert!(is_address(url), "{url}");
+        }
+        for url in ["", "localhost:4566", "localhost", "ftp://example.com", "http://", "http:///x"]
+        {
+            assert!(!is_address(url), "{url}");
+        }
+    }
 
     #[test]
     fn only_loopback_addresses_are_this_hosts() {
