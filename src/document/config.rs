@@ -111,8 +111,9 @@ pub struct RollingDeploymentConfig {
     /// Like `scale_in_protected_instances`, for instances in standby.
     pub(crate) standby_instances: Option<SetAsideName>,
     /// How long the rollout may go without progress. Progress is a fall in the number of instances
-    /// that are not updated or do not serve. Default: the target groups' deregistration delay plus
-    /// 30 s plus twice `healthy_timeout`.
+    /// that are not updated or do not serve. Default, for each failure up to
+    /// `failure_threshold`: the target groups' deregistration delay plus 30 s plus
+    /// `healthy_timeout`; and once more `healthy_timeout` plus the soak.
     pub(crate) progress_deadline: Option<DurationText>,
     /// The longest time between two looks at the fleet. From 100ms to 1m, default `10s`.
     pub(crate) poll_interval: Option<DurationText>,

@@ -137,7 +137,9 @@ impl<'a> Checker<'a> {
             }
         }
         if schema["format"] == "rolling-duration" && DurationText::parse(text).is_none() {
-            let remedy = Some("write for instance 30s, 10m or 1h30m, 365d at most".to_owned());
+            let remedy = Some(
+                "write for instance 30s, 10m or 1h30m (ms, s, m, h, d), 365d at most".to_owned(),
+            );
             let message = match DurationText::is_too_long(text) {
                 true => format!("{text:?} is longer than 365d"),
                 false => format!("{text:?} is not a time span"),
@@ -154,7 +156,9 @@ impl<'a> Checker<'a> {
         if let Some(pattern) = schema["pattern"].as_str() {
             let fits = regex_lite::Regex::new(pattern).is_ok_and(|regex| regex.is_match(text));
             if !fits {
-                self.error(pointer, format!("{text:?} must match {pattern}"), None);
+                let meaning = schema["description"].as_str();
+                let help = meaning.map(|text| text.replace('\n', " "));
+                self.error(pointer, format!("{text:?} must match {pattern}"), help);
             }
         }
     }

@@ -8,6 +8,23 @@ use tokio::task::JoinHandle;
 /// The result of a piece of work, once it is there.
 type Slot<A> = Arc<Mutex<Option<A>>>;
 
+/// What the work under way says of its last try, for whoever waits for it.
+#[derive(Clone, Default)]
+pub(super) struct LastTry(Slot<String>);
+
+impl LastTry {
+    /// Notes that the try with this number failed.
+    pub(super) fn failed(&self, number: u32, why: &impl std::fmt::Display) {
+        let message = format!("try {number} failed: {why}");
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
+    }
+
+    /// Returns what was noted last: `try 2 failed: exit code 1`.
+    pub(super) fn message(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Does one piece of work at a time, named by what it is about (`Q`), for a result (`A`).
 pub(super) struct Background<Q, A> {
     running: Option<(Q, JoinHandle<()>, Slot<A>)>,

@@ -201,7 +201,8 @@ impl RollingExecutor {
                     }
                 }
                 Err(error) => {
-                    self.context.state.call_failed(&action, error.to_string());
+                    let now = self.clock.now();
+                    self.context.state.call_failed(&action, error.to_string(), now);
                     failed.get_or_insert((action, error));
                 }
             }

@@ -1,5 +1,7 @@
 //! What a rollout asks of whatever carries it out.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use rolling_provider::{InstanceRefresh, ProviderError, Revision, Timestamp};
 
@@ -46,6 +48,11 @@ pub(super) trait RolloutExecutor: Send + Sync {
     fn completed(&self) -> Option<Revision>;
 
     fn waits(&self) -> Vec<Wait>;
+
+    /// How long ago another engine has noted what it waits for; `None` where none has.
+    fn waits_noted(&self) -> Option<Duration> {
+        None
+    }
 
     fn waits_for_operator(&self) -> bool;
 

@@ -33,9 +33,11 @@ impl RollingExecutor {
                 revision: self.context.target.revision.to_string(),
                 batch: ask.question.after,
             };
+            self.context.state.gates.last_try = None;
             self.gate_runner.ask(ask, self.context.spec.gates.clone(), context);
             return false;
         }
+        gates.last_try = self.gate_runner.last_try();
         let Some(answers) = self.gate_runner.answers() else { return false };
         let (changes, events) = answered(gates, ask, answers);
         let now = self.clock.now();

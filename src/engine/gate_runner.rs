@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rolling_provider::{Alarm, Clock, Fleet};
 use tokio::sync::Notify;
 
-use super::background::Background;
+use super::background::{Background, LastTry};
 use super::probe::{self, Context};
 use super::retry::Retry;
 use crate::model::spec::Gates;
@@ -19,12 +19,13 @@ pub(super) struct GateRunner {
     fleet: Arc<dyn Fleet>,
     clock: Arc<dyn Clock>,
     questions: Background<Ask, Vec<GateResult>>,
+    last_try: LastTry,
 }
 
 impl GateRunner {
     /// Returns a runner that asks nothing yet, and notifies `answered` when an answer is there.
     pub(super) fn new(fleet: Arc<dyn Fleet>, clock: Arc<dyn Clock>, answered: Arc<Notify>) -> Self {
-        Self { fleet, clock, questions: Background::new(answered) }
+        Self { fleet, clock, questions: Background::new(answered), last_try: LastTry::default() }
     }
 
     /// The question that is being asked.
@@ -36,8 +37,16 @@ impl GateRunner {
     pub(super) fn ask(&mut self, ask: Ask, gates: Gates, context: Context) {
         let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
         let probes = ask.question.probes;
-        self.questions
-            .begin(ask, async move { ask_all(&*fleet, &clock, &gates, probes, &context).await });
+        self.last_try = LastTry::default();
+        let last_try = self.last_try.clone();
+        self.questions.begin(ask, async move {
+            ask_all(&*fleet, &clock, &gates, probes, &context, &last_try).await
+        });
+    }
+
+    /// Returns what the last try of a gate came to that is being asked, if it failed.
+    pub(super) fn last_try(&self) -> Option<String> {
+        self.last_try.message().filter(|_| self.asks().is_some())
     }
 
     /// Returns the answers, if they are there. The question is over then.
@@ -60,6 +69,7 @@ async fn ask_all(
     gates: &Gates,
     probes: bool,
     context: &Context,
+    last_try: &LastTry,
 ) -> Vec<GateResult> {
     let mut all = Vec::new();
     if !gates.alarms.is_empty() {
@@ -70,7 +80,7 @@ async fn ask_all(
         if all.last().is_some_and(|last| last.message.is_err()) {
             break;
         }
-        let message = probe::attempt(probe, context, clock).await;
+        let message = probe::attempt(probe, context, clock, last_try).await;
         all.push(GateResult { gate: probe.to_string(), message });
     }
     all

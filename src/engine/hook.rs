@@ -26,6 +26,9 @@ impl RollingExecutor {
             self.begin_hook(run, hook, session);
             return false;
         }
+        if let Some(running) = &mut self.context.state.hooks.running {
+            running.last_try = self.hook_runner.last_try();
+        }
         let Some(end) = self.hook_runner.end().or_else(|| self.overdue(&hook)) else {
             return false;
         };
@@ -45,7 +48,8 @@ impl RollingExecutor {
         let instances = run.instances.iter().map(|(id, _)| id.clone()).collect();
         session
             .send(now, Event::HookStarted { hook: point, id, call: hook.to_string(), instances });
-        self.context.state.hooks.running = Some(RunningHook { run: run.clone(), since: now });
+        self.context.state.hooks.running =
+            Some(RunningHook { run: run.clone(), since: now, last_try: None });
         let target = self.context.target.name.clone();
         let revision = self.context.target.revision.to_string();
         self.hook_runner.begin(run.clone(), hook, target, revision);

@@ -8,7 +8,7 @@ use rolling_provider::{Clock, Fleet, InstanceId};
 use tokio::sync::Notify;
 
 use super::address::post;
-use super::background::Background;
+use super::background::{Background, LastTry};
 use super::hook_driver::{HookDriver, HookInstance, HookMessage};
 use super::program::{UserProgram, execute};
 use super::retry::Retry;
@@ -22,6 +22,7 @@ pub(super) struct HookRunner {
     clock: Arc<dyn Clock>,
     driver: Option<Arc<dyn HookDriver>>,
     hooks: Background<HookRun, HookEnd>,
+    last_try: LastTry,
 }
 
 /// How a hook has ended.
@@ -39,6 +40,7 @@ struct Tries {
     clock: Arc<dyn Clock>,
     driver: Option<Arc<dyn HookDriver>>,
     hook: Hook,
+    last_try: LastTry,
 }
 
 impl HookRunner {
@@ -49,7 +51,13 @@ impl HookRunner {
         driver: Option<Arc<dyn HookDriver>>,
         answered: Arc<Notify>,
     ) -> Self {
-        Self { fleet, clock, driver, hooks: Background::new(answered) }
+        Self {
+            fleet,
+            clock,
+            driver,
+            hooks: Background::new(answered),
+            last_try: LastTry::default(),
+        }
     }
 
     /// The hook under way.
@@ -60,7 +68,9 @@ impl HookRunner {
     /// Begins `run` of `hook`, on the way of the fleet `target` to `revision`.
     pub(super) fn begin(&mut self, run: HookRun, hook: Hook, target: String, revision: String) {
         let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
-        let tries = Tries { fleet, clock, driver: self.driver.clone(), hook };
+        self.last_try = LastTry::default();
+        let (driver, last_try) = (self.driver.clone(), self.last_try.clone());
+        let tries = Tries { fleet, clock, driver, hook, last_try };
         let message = HookMessage {
             hook: run.point,
             id: run.id.clone(),
@@ -74,6 +84,11 @@ impl HookRunner {
         };
         let zones = run.instances.clone();
         self.hooks.begin(run, async move { tries.all(message, zones).await });
+    }
+
+    /// Returns what the last try of the hook under way came to, if it failed.
+    pub(super) fn last_try(&self) -> Option<String> {
+        self.last_try.message().filter(|_| self.running().is_some())
     }
 
     /// Returns how the hook has ended, if it has.
@@ -114,6 +129,7 @@ impl Tries {
             if message.attempt >= self.hook.tries {
                 return Err(GateFailure::each_time(Some(failure), message.attempt));
             }
+            self.last_try.failed(message.attempt, &failure);
             self.clock.sleep(retry.pause().min(Hook::LONGEST_PAUSE)).await;
         }
     }

@@ -1,16 +1,16 @@
 //! Tries a probe, a GET request or a command, until it passes or its time is over. Reports its last
 //! answer whether it passes or not.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rolling_provider::Clock;
 
 use super::address::get;
+use super::background::LastTry;
 use super::program::{UserProgram, execute};
 use super::retry::Retry;
-use crate::model::spec::{Probe, Secret};
+use crate::model::spec::Probe;
 use crate::rollout::gate_failure::{AddressFailure, GateFailure};
 
 /// How long one answer to a request may take.
@@ -38,11 +38,14 @@ pub(crate) async fn attempt(
     probe: &Probe,
     context: &Context,
     clock: &Arc<dyn Clock>,
+    last_try: &LastTry,
 ) -> Result<String, GateFailure> {
     match probe {
-        Probe::Http { url, status, timeout } => ask(url, *status, *timeout, clock).await,
+        Probe::Http { url, status, timeout } => ask(url, *status, *timeout, clock, last_try).await,
         Probe::Command { run, environment, timeout } => {
-            run_until(run, environment, context, *timeout, clock).await
+            let program =
+                UserProgram { run, environment, variables: variables(context), input: Vec::new() };
+            run_until(&program, *timeout, clock, last_try).await
         }
     }
 }
@@ -53,6 +56,7 @@ async fn ask(
     status: u16,
     timeout: Duration,
     clock: &Arc<dyn Clock>,
+    last_try: &LastTry,
 ) -> Result<String, GateFailure> {
     let mut retry = Retry::new(0.0).since(clock.now());
     let limit = clock.now() + timeout;
@@ -72,6 +76,7 @@ async fn ask(
         let failure = if left < ANSWER_WITHIN { before.unwrap_or(failure) } else { failure };
         before = Some(failure.clone());
         let pause = retry.failed(clock.now(), timeout);
+        last_try.failed(retry.failures(), &failure);
         let left = limit.since(clock.now());
         let Some(pause) = pause.and_then(|pause| before_next_try(pause, left)) else {
             return Err(GateFailure::Address { failure, timeout });
@@ -80,25 +85,27 @@ async fn ask(
     }
 }
 
-/// Runs a command until it exits with 0. One that cannot be started is not tried again.
-async fn run_until(
-    run: &[String],
-    environment: &BTreeMap<String, Secret>,
-    context: &Context,
-    timeout: Duration,
-    clock: &Arc<dyn Clock>,
-) -> Result<String, GateFailure> {
-    let variables = vec![
+/// Returns what a command finds in its environment besides its own.
+fn variables(context: &Context) -> Vec<(&'static str, String)> {
+    vec![
         ("ROLLING_TARGET", context.target.clone()),
         ("ROLLING_REVISION", context.revision.clone()),
         ("ROLLING_BATCH", context.batch.to_string()),
-    ];
-    let program = UserProgram { run, environment, variables, input: Vec::new() };
+    ]
+}
+
+/// Runs a command until it exits with 0. One that cannot be started is not tried again.
+async fn run_until(
+    program: &UserProgram<'_>,
+    timeout: Duration,
+    clock: &Arc<dyn Clock>,
+    last_try: &LastTry,
+) -> Result<String, GateFailure> {
     let mut retry = Retry::new(0.0).since(clock.now());
     let limit = clock.now() + timeout;
     let mut last = None;
     loop {
-        match (execute(&program, limit.since(clock.now()), clock).await, &last) {
+        match (execute(program, limit.since(clock.now()), clock).await, &last) {
             (Ok(message), _) => return Ok(message),
             // The last try is cut short, and says less than the one before.
             (Err(GateFailure::NotEnded(_)), Some(_)) => {}
@@ -109,6 +116,9 @@ async fn run_until(
             (Err(failure), _) => last = Some(failure),
         }
         let pause = retry.failed(clock.now(), timeout);
+        if let Some(failure) = &last {
+            last_try.failed(retry.failures(), failure);
+        }
         let left = limit.since(clock.now());
         let Some(pause) = pause.and_then(|pause| before_next_try(pause, left)) else {
             return Err(GateFailure::each_time(last, retry.failures()));

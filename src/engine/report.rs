@@ -43,8 +43,10 @@ impl RolloutContext {
         started: Timestamp,
     ) -> Report {
         let state = &self.state;
-        let reason = state.direction.halt.as_ref().map(|halt| halt.reason.clone());
-        let cause = state.direction.halt.as_ref().map(|halt| halt.cause);
+        let is_done = matches!(outcome, Outcome::Succeeded | Outcome::RolledBack);
+        let halt = state.direction.halt.as_ref().filter(|_| !is_done);
+        let reason = halt.map(|halt| halt.reason.clone());
+        let cause = halt.map(|halt| halt.cause);
         Report {
             outcome,
             reason: reason.or(state.direction.rolls_back.clone()),
@@ -62,8 +64,10 @@ impl RolloutContext {
             left_alone: self.left_alone(),
             to_restart: self.to_restart(),
             failed_hooks: state.failures.hooks.clone(),
+            changed_by_others: state.changed_by_others(&self.target.revision),
             borrowed: Vec::new(),
             overtaken: false,
+            interrupted: halt.is_some_and(|halt| halt.ending == Ending::Interrupted),
             elapsed_ms: u64::try_from(self.clock.now().since(started).as_millis())
                 .unwrap_or(u64::MAX),
             ticks: self.observer.looks(),

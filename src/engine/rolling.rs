@@ -1,9 +1,12 @@
 //! Carries a rollout out in this program, by the planner.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use rolling_provider::{Clock, Fleet, Observation, ProviderError, Revision, Target, Timestamp};
+use rolling_provider::{
+    Clock, Fleet, InstanceId, Observation, ProviderError, Revision, Target, Timestamp,
+};
 use tokio::sync::Notify;
 
 use super::context::RolloutContext;
@@ -18,7 +21,7 @@ use super::unstartable::unstartable;
 use crate::model::event::{Event, Outcome, Report};
 use crate::model::preview::Preview;
 use crate::model::spec::RollingDeployment;
-use crate::model::wait::Wait;
+use crate::model::wait::{Wait, WaitKind};
 use crate::record::command::{Command, Control};
 use crate::record::{Phase, Record, RecordError};
 use crate::rollout::conditions;
@@ -183,13 +186,29 @@ impl RollingExecutor {
 }
 
 impl RollingExecutor {
+    /// Returns what is left of a wait that another engine has noted a moment ago: instances that
+    /// serve by now are no longer waited for.
+    fn still_waited_for(&self, wait: Wait) -> Option<Wait> {
+        if !matches!(wait.kind, WaitKind::Health | WaitKind::Return) {
+            return Some(wait);
+        }
+        let Wait { instances, .. } = &wait;
+        let serves = |id: &InstanceId| {
+            let context = &self.context;
+            let instance = context.look.instances.get(id);
+            instance.is_some_and(|it| context.state.serves(&context.target, id, it))
+        };
+        let left: Vec<InstanceId> = instances.iter().filter(|id| !serves(id)).cloned().collect();
+        (instances.is_empty() || !left.is_empty()).then_some(Wait { instances: left, ..wait })
+    }
+
     /// Warns of an engine that is at work on a rollout to another revision.
     fn at_work_elsewhere(&self) -> Option<String> {
         let (context, wall) = (&self.context, self.clock.wall());
         let lease = context.lease().filter(|lease| lease.is_recent(wall))?;
         let record = context.record().filter(|record| !record.leads_to(&context.goal()))?;
         Some(format!(
-            "{} is at work on the rollout to {}: apply ends at once and changes nothing, and \
+            "{} is at work on the rollout to {}: while it is, apply changes nothing, and \
              apply --supersede stops that rollout first",
             lease.owner, record.to
         ))
@@ -234,8 +253,12 @@ impl RolloutExecutor for RollingExecutor {
         let input = self.input(self.context.look.at);
         let target = target.as_ref().unwrap_or(input.target);
         let mut preview = planner::preview(&Input { target, ..input });
+        preview.command = self.own_command().map(Command::name);
         self.context.warn_of_alarms(&mut preview);
         if preview.changes {
+            let lease = self.context.lease();
+            let lease = lease.filter(|lease| lease.is_recent(self.clock.wall()));
+            preview.at_work = lease.filter(|_| !is_back).map(|lease| lease.owner.clone());
             preview.warnings.extend(self.at_work_elsewhere());
             let programs = unstartable(&self.context.spec, &self.context.caller);
             preview.warnings.extend(programs.into_iter().map(|found| found.message));
@@ -273,7 +296,8 @@ impl RolloutExecutor for RollingExecutor {
             && let Some(waits) = &lease.waits
         {
             let age = wall.since(lease.at.unwrap_or(wall));
-            return waits.iter().map(|wait| wait.at(self.context.look.at, age)).collect();
+            let waits = waits.iter().map(|wait| wait.at(self.context.look.at, age));
+            return waits.filter_map(|wait| self.still_waited_for(wait)).collect();
         }
         let record = self.context.record();
         let is_rolling = record
@@ -282,6 +306,13 @@ impl RolloutExecutor for RollingExecutor {
             true => self.plan(self.context.look.at).waiting_on,
             false => Vec::new(),
         }
+    }
+
+    fn waits_noted(&self) -> Option<Duration> {
+        let wall = self.clock.wall();
+        let lease = self.context.lease().filter(|lease| lease.is_recent(wall))?;
+        lease.waits.as_ref()?;
+        lease.at.map(|at| wall.since(at))
     }
 
     fn waits_for_operator(&self) -> bool {

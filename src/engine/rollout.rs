@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rolling_provider::{
     Clock, ErrorKind, Fleet, InstanceId, InstanceRefresh, ProviderError, Revision, Target,
@@ -203,6 +204,11 @@ impl Rollout {
     /// with no engine at work, what the next one would wait for. None where no rollout is under way.
     pub fn waits(&self) -> Vec<Wait> {
         self.executor.waits()
+    }
+
+    /// How long ago the engine at work has noted what it waits for; `None` where none has.
+    pub fn waits_noted(&self) -> Option<Duration> {
+        self.executor.waits_noted()
     }
 
     /// When the last look was taken: what [`Self::waits`] returns counts from then.

@@ -131,7 +131,12 @@ impl RollingExecutor {
 
     /// Returns the outcome of a halted rollout.
     pub(super) fn ending(&self, otherwise: Ending) -> Outcome {
-        let halt = self.context.state.direction.halt.as_ref();
+        let state = &self.context.state;
+        let halt = state.direction.halt.as_ref();
+        if state.over && halt.is_some_and(Halt::is_unrestored) {
+            // In the end the calls were taken.
+            return self.input(self.clock.now()).outcome_when_done();
+        }
         match halt.map_or(otherwise, |halt| halt.ending) {
             Ending::Failed | Ending::Unrestored => Outcome::Failed,
             Ending::Paused => Outcome::Paused,

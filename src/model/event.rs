@@ -273,6 +273,10 @@ pub struct Report {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     pub failed_hooks: Vec<String>,
+    /// What others changed during the rollout and may change again, as phrases.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub changed_by_others: Vec<String>,
     /// What is not restored yet, as phrases; empty when everything is. For an overtaken rollout:
     /// as of the last look.
     pub borrowed: Vec<String>,
@@ -280,6 +284,10 @@ pub struct Report {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schemars(default)]
     pub overtaken: bool,
+    /// Whether this run was stopped before the rollout was over: the next one continues it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    pub interrupted: bool,
     /// How long the rollout took, in milliseconds of the fleet's clock.
     pub elapsed_ms: u64,
     /// How often the engine looked at the fleet.

@@ -77,6 +77,13 @@ pub struct Preview {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     pub left_alone: Vec<InstanceId>,
+    /// The engine that is, or was a moment ago, at work on the target. The rollout begins, or goes
+    /// on, only once that engine has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_work: Option<String>,
+    /// The command that this process carries out on a rollout that it finds, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<&'static str>,
     /// What a reader should know before the rollout starts.
     pub warnings: Vec<String>,
 }

@@ -56,8 +56,9 @@ pub struct RollingDeployment {
     /// What to do about instances to replace that are in standby.
     pub standby: SetAside,
     /// How long the rollout may go without progress: without a fall in the number of instances that
-    /// are not updated or do not serve. `None` is the drain deadline plus twice
-    /// [`Health::healthy_timeout`].
+    /// are not updated or do not serve. `None`: for each failure up to
+    /// `failure_threshold` the drain deadline plus [`Health::healthy_timeout`], and once more that
+    /// timeout plus the soak.
     pub progress_deadline: Option<Duration>,
     /// The longest time between two looks at the fleet.
     pub poll_interval: Duration,
@@ -225,7 +226,8 @@ impl RollingDeployment {
         self.progress_deadline.unwrap_or_else(|| {
             let update = self.replacement.within().unwrap_or_default();
             let failure = Self::drain_deadline(drain) + update + self.health.healthy_timeout;
-            failure * self.failure_threshold.max(1) + self.health.healthy_timeout
+            let health = self.health.healthy_timeout + self.health.min_healthy_time;
+            failure * self.failure_threshold.max(1) + health
         })
     }
 }

@@ -57,6 +57,8 @@ pub enum WaitKind {
     OldSetRetained,
     /// EC2 Auto Scaling replaces the instances.
     InstanceRefresh,
+    /// What was changed does not show yet.
+    Change,
     /// A sign of life from another engine.
     Lease,
     /// The cloud does not take a call at present, which is repeated.
@@ -65,7 +67,7 @@ pub enum WaitKind {
 
 impl WaitKind {
     /// Every kind, with its name as it is written.
-    const NAMES: [(WaitKind, &str); 19] = [
+    const NAMES: [(WaitKind, &str); 20] = [
         (WaitKind::Drain, "drain"),
         (WaitKind::Launch, "launch"),
         (WaitKind::Update, "update"),
@@ -83,6 +85,7 @@ impl WaitKind {
         (WaitKind::Evaluation, "evaluation"),
         (WaitKind::OldSetRetained, "old_set_retained"),
         (WaitKind::InstanceRefresh, "instance_refresh"),
+        (WaitKind::Change, "change"),
         (WaitKind::Lease, "lease"),
         (WaitKind::Call, "call"),
     ];
@@ -124,6 +127,7 @@ impl fmt::Display for Wait {
             WaitKind::Evaluation => write!(f, "the evaluation time to pass")?,
             WaitKind::OldSetRetained => write!(f, "the old instances' retention time to pass")?,
             WaitKind::InstanceRefresh => write!(f, "the instance refresh to end")?,
+            WaitKind::Change => write!(f, "a change to show")?,
             WaitKind::Lease => write!(f, "a sign of life of another engine")?,
             WaitKind::Call => write!(f, "the cloud to take a call")?,
         }

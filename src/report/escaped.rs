@@ -45,6 +45,8 @@ fn preview(text: &str, changes: bool) -> Preview {
         at_worst: None,
         may_wait: vec![text.into()],
         left_alone: vec![InstanceId::new(text)],
+        at_work: Some(text.into()),
+        command: None,
         warnings: vec![text.into()],
     }
 }
@@ -82,9 +84,11 @@ fn report(text: &str, outcome: Outcome, refreshed: bool) -> Report {
         left_alone: vec![InstanceId::new(text)],
         to_restart: 1,
         failed_hooks: vec![text.into()],
+        changed_by_others: vec![text.into()],
         restored: Some(Revision::new(text)),
         borrowed: vec![text.into()],
         overtaken: false,
+        interrupted: false,
         elapsed_ms: 1000,
         ticks: 1,
     }

@@ -44,14 +44,7 @@ impl LogLines {
             Event::Started { preview } if !preview.changes => Vec::new(),
             Event::Started { preview } => {
                 self.target_groups.clone_from(&preview.target_groups);
-                let expected = text::span(Duration::from_secs(preview.expected_seconds));
-                let mut lines = vec![format!(
-                    "{}: {}, about {expected}",
-                    text::begins(preview, false),
-                    text::pace(preview)
-                )];
-                lines.extend(preview.warnings.iter().map(|message| format!("warning: {message}")));
-                lines
+                text::begins(preview, false)
             }
             Event::BatchStarted { number, launches, instances, removed } => {
                 vec![format!("batch {number}: {}", batch(*launches, instances, *removed))]
@@ -111,7 +104,7 @@ impl LogLines {
     fn tally(&self) -> String {
         let Some(Counts { updated, serving, size }) = self.counts else { return String::new() };
         let done = match &self.back_to {
-            Some(revision) => format!("back on {revision}"),
+            Some(revision) => format!("on {revision}"),
             None => "updated".into(),
         };
         // Surplus counts among the updated until it leaves.
@@ -127,7 +120,7 @@ pub(crate) fn batch(launches: u32, instances: &[InstanceId], removed: bool) -> S
     }
     let ids: Vec<&str> = instances.iter().map(InstanceId::as_str).collect();
     match removed {
-        true => format!("removing {}, whose places are taken", some(&ids)),
+        true => format!("removing {} without replacement", some(&ids)),
         false => format!("replacing {}", some(&ids)),
     }
 }

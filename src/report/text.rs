@@ -16,7 +16,7 @@ use crate::model::printable;
 
 pub(crate) use self::next_step::{NextStep, Wording, capital};
 pub use self::outcome::report;
-pub(crate) use self::outcome::{borrowed, ended};
+pub(crate) use self::outcome::{besides, borrowed, ended};
 pub use self::status::status;
 pub(crate) use self::status::{at_work, counted, fleet, span};
 
@@ -89,6 +89,9 @@ fn heading(name: &str, preview: &Preview) -> Vec<String> {
         return vec![format!("{name}: restart {kind} {target} on {what}")];
     }
     let way = match from {
+        Some(from) if from == to && preview.batches.is_empty() => {
+            format!("to {to}, which its instances run already")
+        }
         Some(from) if from == to => format!("to {to}, which some instances run already"),
         Some(from) => format!("from {from} to {to}"),
         None => format!("from an unknown revision to {to}"),
@@ -126,13 +129,36 @@ pub(crate) fn intent(preview: &Preview) -> String {
     )
 }
 
-/// Describes what a rollout begins: `rolling web to v2`, or `restarting web on v2`.
-pub(crate) fn begins(preview: &Preview, with_kind: bool) -> String {
+/// Describes what a rollout begins, in the first line `rolling web to v2: batches of 3, 3, about 2m`:
+/// which engine has to end first, and what a reader should know. An end that somebody asks for only
+/// restores.
+pub(crate) fn begins(preview: &Preview, with_kind: bool) -> Vec<String> {
     let Preview { kind, target, to, .. } = preview;
     let fleet = if with_kind { format!("{kind} {target}") } else { target.clone() };
-    match same_again(preview) {
+    let ending = [("abort", "aborting"), ("pause", "pausing")];
+    let ending = ending.iter().find(|(command, _)| preview.command == Some(command));
+    if let Some((_, ending)) = ending {
+        return vec![format!("no engine is at work: {ending} the rollout of {fleet} to {to} here")];
+    }
+    let what = match same_again(preview) {
         Some(what) => format!("restarting {fleet} on {what}"),
         None => format!("rolling {fleet} to {to}"),
+    };
+    let unless = preview
+        .at_work
+        .as_ref()
+        .map_or(String::new(), |owner| format!("unless {owner} is still at work on {target}: "));
+    let (pace, expected) = (pace(preview), expected(preview));
+    let warnings = preview.warnings.iter().map(|message| format!("warning: {message}"));
+    [format!("{unless}{what}: {pace}, {expected}")].into_iter().chain(warnings).collect()
+}
+
+/// Says how long a rollout takes, and what it may wait for besides.
+fn expected(preview: &Preview) -> String {
+    let time = span(Duration::from_secs(preview.expected_seconds));
+    match (preview.expected_seconds, preview.may_wait.is_empty()) {
+        (0, false) => preview.may_wait.join(", "),
+        _ => format!("about {time}"),
     }
 }
 
@@ -257,7 +283,7 @@ pub(crate) fn putting_back(at: Timestamp, until: Option<Timestamp>) -> String {
     let what = "restoring what is borrowed";
     match until {
         Some(until) => format!(
-            "{what}, for {} at most; a second request stops it at once, and the next apply \
+            "{what}, for about {}; a second request stops it at once, and the next apply \
              continues",
             span(until.since(at))
         ),

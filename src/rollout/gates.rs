@@ -37,7 +37,7 @@ pub(crate) fn answered(
     ask: Ask,
     answers: Vec<GateResult>,
 ) -> (bool, Vec<Event>) {
-    gates.asked = None;
+    (gates.asked, gates.last_try) = (None, None);
     let mut events = Vec::new();
     for GateResult { gate, message } in answers {
         let passed = message.is_ok();

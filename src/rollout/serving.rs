@@ -66,9 +66,12 @@ pub(crate) fn trouble(target: &Target, instance: &Instance) -> String {
     // Where requests are shifted, one of the groups is enough.
     let is_in = |group: &&TargetGroup| instance.targets.contains_key(&group.id);
     let somewhere = target.second.is_some() && target.rotation().any(|group| is_in(&group));
+    if !somewhere && target.second.is_some() {
+        return "not registered in any target group".into();
+    }
     let message: Vec<String> = target
         .rotation()
-        .filter(|group| is_in(group) || (!somewhere && target.second.as_ref() != Some(*group)))
+        .filter(|group| is_in(group) || !somewhere)
         .filter_map(|group| match instance.targets.get(&group.id) {
             None => Some(format!("not registered in target group {}", group.name)),
             Some(health) if health.state == TargetState::Healthy => None,

@@ -227,8 +227,8 @@ impl fmt::Display for Action {
                 write!(f, "send {percent} % of the requests to the second target group")
             }
             Action::Terminate { instance, decrement } => {
-                let how = if *decrement { "without" } else { "for" };
-                write!(f, "terminate {instance} {how} replacement")
+                let how = if *decrement { " without replacement" } else { "" };
+                write!(f, "terminate {instance}{how}")
             }
         }
     }

@@ -18,7 +18,9 @@ impl DurationText {
 
     /// Returns the time span; `None` when the text is not one, or is longer than [`Self::LONGEST`].
     pub(crate) fn parse(text: &str) -> Option<Duration> {
-        humantime::parse_duration(text).ok().filter(|span| *span <= Self::LONGEST)
+        humantime::parse_duration(text)
+            .ok()
+            .filter(|span| *span <= Self::LONGEST && has_known_units(text))
     }
 
     /// Whether the text is a time span that is longer than [`Self::LONGEST`].
@@ -32,6 +34,13 @@ impl DurationText {
     }
 }
 
+/// Whether the units are those of the documentation. Others are too easily mistaken: `10M` would be
+/// ten months.
+fn has_known_units(text: &str) -> bool {
+    let mut units = text.split(|c: char| !c.is_ascii_alphabetic()).filter(|unit| !unit.is_empty());
+    units.all(|unit| matches!(unit, "ms" | "s" | "m" | "h" | "d"))
+}
+
 impl JsonSchema for DurationText {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Duration".into()
@@ -41,7 +50,7 @@ impl JsonSchema for DurationText {
         json_schema!({
             "type": "string",
             "format": "rolling-duration",
-            "description": "A time span: `30s`, `10m`, `1h30m`; `365d` at most.",
+            "description": "A time span in ms, s, m, h and d: `30s`, `10m`, `1h30m`; `365d` at most.",
         })
     }
 }
@@ -107,6 +116,16 @@ pub(crate) fn seconds_or(text: &Option<DurationText>, default_seconds: u64) -> D
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_span_has_units_that_nobody_mistakes() {
+        for text in ["500ms", "30s", "10m", "1h30m", "1h 30m", "2d", "365d", "0s"] {
+            assert!(DurationText::parse(text).is_some(), "{text}");
+        }
+        for text in ["10M", "1month", "1y", "2w", "10", "1 year", "s", "", "366d"] {
+            assert_eq!(DurationText::parse(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_moment_is_read_with_its_offset_and_anything_else_is_not() {

@@ -82,9 +82,12 @@ pub(crate) fn nothing_to_do(preview: &Preview) -> String {
 pub(crate) fn ended(report: &Report) -> String {
     let (what, mut sentences) = text::ended(report);
     if report.outcome == Outcome::Succeeded {
-        return printable::line(&what).into_owned();
+        let besides = text::besides(report);
+        let sentences: Vec<String> = [what].into_iter().chain(besides).collect();
+        return printable::line(&sentences.join(". ")).into_owned();
     }
     sentences.insert(0, what);
+    sentences.extend(text::besides(report).iter().map(|besides| text::capital(besides)));
     sentences.push(text::capital(&text::NextStep::after(report).sentence(&WORDING)));
     printable::line(&sentences.join(". ")).into_owned()
 }
@@ -173,8 +176,10 @@ mod tests {
             left_alone: Vec::new(),
             restored: None,
             failed_hooks: Vec::new(),
+            changed_by_others: Vec::new(),
             borrowed: Vec::new(),
             overtaken: false,
+            interrupted: false,
             elapsed_ms: 61_000,
             ticks: 3,
         }
@@ -207,7 +212,7 @@ mod tests {
         assert!(ended(&short).contains("on v2 serve, 2 of the 4 wanted not launched"), "{short:?}");
         for (outcome, next) in [
             (Outcome::Failed, "Correct the cause, then run the task again"),
-            (Outcome::Aborted, "Run the task again to finish"),
+            (Outcome::Aborted, "To roll it out after all, run the task again"),
             (
                 Outcome::Locked,
                 "Wait for it to end, or stop it with state: paused or state: aborted",

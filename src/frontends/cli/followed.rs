@@ -26,6 +26,10 @@ const ENDED: &str = "its engine ended before the rollout did; apply continues it
 const SILENT: &str = "no engine has shown a sign of life for 30 s, and the rollout is not over; \
                       apply continues it";
 
+const BACK: &str = "rolled back; the output of its engine says why";
+const NOT_ARRIVED: &str = "ended before its revision ran everywhere, and left no record: aborted, \
+                           stopped, or rolled back at once; the output of its engine says which";
+
 impl Followed {
     /// Folds in the latest look at the rollout.
     pub(super) fn look(&mut self, rollout: &Rollout) {
@@ -45,7 +49,7 @@ impl Followed {
             None if lease.is_some() && self.record.is_none() => {
                 self.silence(rollout).map(|why| (FAILED, Some(why)))
             }
-            None => Some((self.gone(rollout), None)),
+            None => Some(self.gone(rollout)),
         };
         self.record = record.cloned().or(self.record.take());
     }
@@ -63,14 +67,15 @@ impl Followed {
         }
     }
 
-    /// Returns the exit code of a rollout whose record is gone.
-    fn gone(&self, rollout: &Rollout) -> u8 {
-        let Some(record) = &self.record else { return 0 };
+    /// Returns the exit code of a rollout whose record is gone, and what there is to say of it.
+    fn gone(&self, rollout: &Rollout) -> (u8, Option<&'static str>) {
+        let Some(record) = &self.record else { return (0, None) };
         match record.rolls_back {
-            true => ROLLED_BACK,
-            false if rollout.has_arrived(record) => 0,
-            // A halt removes the record when nothing of the rollout is left to remember.
-            false => ABORTED,
+            true => (ROLLED_BACK, Some(BACK)),
+            false if rollout.has_arrived(record) => (0, None),
+            // A halt removes the record when nothing of the rollout is left to remember. A rollback
+            // may be over between two looks.
+            false => (ABORTED, Some(NOT_ARRIVED)),
         }
     }
 }

@@ -33,10 +33,8 @@ impl LiveDisplay {
             Event::Started { preview } if preview.changes => {
                 let expected = Duration::from_secs(preview.expected_seconds);
                 self.start(preview.size, expected);
-                let plan = text::pace(preview);
-                self.line(&format!("{}: {plan}", text::begins(preview, true)));
-                for warning in &preview.warnings {
-                    self.line(&format!("warning: {warning}"));
+                for line in text::begins(preview, true) {
+                    self.line(&line);
                 }
             }
             Event::Started { .. } | Event::Acted { .. } => {}
@@ -47,7 +45,7 @@ impl LiveDisplay {
                 for line in text::rolling_back(reason, to, *asked) {
                     self.line(&line);
                 }
-                self.bar.set_prefix(printable::line(&format!("back on {to}")).into_owned());
+                self.bar.set_prefix(printable::line(&format!("on {to}")).into_owned());
             }
             Event::BatchStarted { number, launches, instances, removed } => {
                 self.line(&format!("batch {number}: {}", batch(*launches, instances, *removed)));

@@ -29,6 +29,8 @@ pub(crate) enum NextStep {
     LeaveToAnother,
     /// Begin again, which finishes it.
     Finish,
+    /// Begin again, if it is to be rolled out after all.
+    BeginAnew,
     /// Decide what becomes of a rollout that is paused.
     Decide,
     /// Wait for another engine.
@@ -63,7 +65,8 @@ impl NextStep {
             _ if still_running => NextStep::Follow,
             Outcome::Paused if report.cause == Some(Cause::Superseded) => NextStep::LeaveToAnother,
             Outcome::Paused => NextStep::Decide,
-            Outcome::Aborted => NextStep::Finish,
+            Outcome::Aborted if report.interrupted => NextStep::Finish,
+            Outcome::Aborted => NextStep::BeginAnew,
             Outcome::RolledBack | Outcome::Failed => NextStep::after_failure(report),
         }
     }
@@ -113,6 +116,7 @@ impl NextStep {
                 "nothing: the rollout that came in its place goes on from here".to_owned()
             }
             NextStep::Finish => format!("{again} to finish"),
+            NextStep::BeginAnew => format!("to roll it out after all, {again}"),
             NextStep::Decide => (*decide).to_owned(),
             NextStep::Wait => (*wait).to_owned(),
             NextStep::LookAgain => (*look).to_owned(),

@@ -36,6 +36,9 @@ pub(crate) fn ended(report: &Report) -> (String, Vec<String>) {
             format!("the rollout of {target} to {to} has ended")
         }
         Outcome::Paused => format!("the rollout of {target} to {to} is paused"),
+        Outcome::Aborted if report.interrupted => {
+            format!("the rollout of {target} to {to} was interrupted")
+        }
         Outcome::Aborted => format!("the rollout of {target} to {to} was aborted"),
         Outcome::Locked => format!("another engine is at work on {target}"),
     };
@@ -51,6 +54,12 @@ pub(crate) fn ended(report: &Report) -> (String, Vec<String>) {
         sentences.extend(borrowed(report).map(|sentence| capital(&sentence)));
     }
     (format!("{what}{reason}"), sentences)
+}
+
+/// Returns what somebody should know besides how the rollout ended: hooks that failed although it
+/// went on, and what others changed meanwhile.
+pub(crate) fn besides(report: &Report) -> Vec<String> {
+    report.failed_hooks.iter().chain(&report.changed_by_others).cloned().collect()
 }
 
 /// Returns what is still borrowed from the fleet, as a sentence; none where another engine holds it
@@ -71,7 +80,8 @@ const WORDING: Wording<'static> = Wording {
     decide: "`rolling resume` continues it, `rolling rollback` rolls it back, `rolling abort` ends \
              it",
     follow: "apply follows it again, `rolling abort` cancels it, `rolling rollback` rolls it back",
-    wait: "wait for it to end, stop it there, or for another revision `rolling apply --supersede`",
+    wait: "wait for it to end, or end it with `rolling abort`; for another revision `rolling apply \
+           --supersede`",
     look: "`rolling status` shows the current state, and apply continues from it",
 };
 
@@ -127,7 +137,7 @@ pub fn report(name: &str, report: &Report) -> String {
             lines.push(format!("  fleet      {}", left(report)));
             lines.extend(troubled(&report.instances));
         }
-        lines.extend(report.failed_hooks.iter().map(|failed| format!("  besides    {failed}")));
+        lines.extend(besides(report).iter().map(|besides| format!("  besides    {besides}")));
         return printable::join(&lines);
     }
     if let Some(reason) = &report.reason {
@@ -135,7 +145,7 @@ pub fn report(name: &str, report: &Report) -> String {
     }
     lines.push(format!("  fleet      {}", left(report)));
     lines.extend(troubled(&report.instances));
-    lines.extend(report.failed_hooks.iter().map(|failed| format!("  besides    {failed}")));
+    lines.extend(besides(report).iter().map(|besides| format!("  besides    {besides}")));
     if !report.retained_failed.is_empty() {
         let retained: Vec<&str> = report.retained_failed.iter().map(|id| id.as_str()).collect();
         lines.push(format!(
@@ -170,13 +180,14 @@ fn headline(name: &str, report: &Report) -> String {
         Outcome::Succeeded => {
             let count = count_on(report, Some(to));
             let how = match &report.instance_refresh {
-                Some(_) => "by instance refresh".to_owned(),
-                None => format!("after {}", counted(report.batches as usize, "batch")),
+                Some(_) => "by instance refresh ".to_owned(),
+                None if report.batches == 0 => String::new(),
+                None => format!("after {} ", counted(report.batches as usize, "batch")),
             };
             let (left, pending) = (left_alone(report), pending(report));
             let left = format!("{left}{pending}");
             let left = if left.is_empty() { left } else { left + "," };
-            format!("{name}: succeeded, {count} on {to}{left} {how} in {elapsed}")
+            format!("{name}: succeeded, {count} on {to}{left} {how}in {elapsed}")
         }
         Outcome::RolledBack => {
             let count = count_on(report, back(report));
@@ -191,6 +202,7 @@ fn headline(name: &str, report: &Report) -> String {
         Outcome::Paused if report.cause == Some(Cause::Superseded) => {
             format!("{name}: superseded after {elapsed}")
         }
+        Outcome::Aborted if report.interrupted => format!("{name}: interrupted after {elapsed}"),
         outcome => format!("{name}: {} after {elapsed}", outcome.name()),
     }
 }

@@ -115,10 +115,13 @@ pub(super) fn before_restart(count: u32) -> String {
 fn waits(rollout: &Rollout) -> Vec<String> {
     let next = if rollout.is_at_work() { "" } else { "the next apply waits for " };
     let waits = rollout.waits();
+    // The engine notes what it waits for with each renewal of its lease.
+    let noted = rollout.waits_noted().filter(|age| *age >= Duration::from_secs(2));
+    let noted = noted.map_or(String::new(), |age| format!(" (as of {} ago)", span(age)));
     let lines = waits.iter().enumerate().map(|(index, wait)| {
         let label = if index == 0 && next.is_empty() { "waits for" } else { "" };
         let left = span(wait.deadline.since(rollout.observed_at()));
-        format!("  {label:<10} {next}{wait}, {left} more at most")
+        format!("  {label:<10} {next}{wait}, {left} more at most{noted}")
     });
     lines.collect()
 }

@@ -179,11 +179,14 @@ pub enum RecordDisposition {
 /// Returns what an engine that wants `wanted`, with its own `command` if any, does with `record`.
 pub fn found(record: &Record, wanted: &Goal, command: Option<Command>) -> RecordDisposition {
     let resumes = command == Some(Command::Resume);
+    let ends = matches!(command, Some(Command::Pause | Command::Abort));
     if !record.leads_to(wanted) {
         return RecordDisposition::Over;
     }
     match record.phase {
         Phase::Rolling => RecordDisposition::GoesOn,
+        // It is too late for these: what is left is finished.
+        Phase::Halting(Ending::Unrestored) if ends => RecordDisposition::Ending(Ending::Unrestored),
         Phase::Halting(Ending::Interrupted | Ending::Unrestored)
         | Phase::Halted(Ending::Interrupted) => RecordDisposition::GoesOn,
         Phase::Halting(Ending::Paused) | Phase::Halted(Ending::Paused) if resumes => {

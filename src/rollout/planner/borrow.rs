@@ -39,7 +39,7 @@ pub(crate) fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Rec
     let (raise, cut) = change_of_size(input, view, moves, failed.is_some() || turns);
     // Restores a size that we lowered by mistake (see `state::sizes`) before adding to it.
     let desired = state.desired(look).max(state.size(look)) + raise - cut;
-    let begins = raise > 0 && (!state.batch.open || input.spec.pacing == Pacing::Continuous);
+    let (ends, begins) = batch_turns(input, view, raise);
     hook::begin_launches(input, record.hooks.as_mut().filter(|_| begins));
     record_surge(input, raise, cut, was_meant, &mut record);
     borrow_max(input, desired, &mut record);
@@ -47,12 +47,10 @@ pub(crate) fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Rec
         plan.actions.push(Step::record(record.clone()));
     }
     plan.actions.extend(failed);
-    if let Some(back) = shift::back(input, view) {
+    let back = shift::back(input, view);
+    if turns || back.is_some() {
         // The requests return before anything else is restored.
-        plan.actions.push(back);
-        return record;
-    }
-    if turns {
+        plan.actions.extend(back);
         return record;
     }
     plan.actions.extend(suspend(input, view, &record));
@@ -68,10 +66,26 @@ pub(crate) fn borrow(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> Rec
         plan.actions.push(set_size(input, desired));
     }
     if begins {
+        plan.batch_ends = ends;
         let number = hook::batch_number(input, Some(&record));
         plan.begins = Some(BatchStart::of(input, number, BTreeSet::new(), raise));
     }
     record
+}
+
+/// Returns whether the open batch ends, and whether one begins, where the size is raised.
+fn batch_turns(input: &Input<'_>, view: &View<'_>, raise: u32) -> (bool, bool) {
+    let is_open = input.state.batch.open;
+    let is_continuous = input.spec.pacing == Pacing::Continuous;
+    // What this batch has launched serves, so more of it begins the next one.
+    let ends = raise > 0 && !is_continuous && is_open && has_launched(input, view);
+    (ends, raise > 0 && (!is_open || ends || is_continuous))
+}
+
+/// Whether all surge that was asked for is there and has soaked.
+fn has_launched(input: &Input<'_>, view: &View<'_>) -> bool {
+    let surge = input.state.surge() as usize;
+    surge > 0 && view.busy() == 0 && view.updated() >= surge
 }
 
 /// Returns by how much to raise the size, for surge, and by how much to lower it, by surge that does
@@ -117,7 +131,7 @@ fn borrow_max(input: &Input<'_>, desired: u32, record: &mut Record) {
 }
 
 /// Whether nothing is left to replace, to launch or to remove.
-fn only_restores(input: &Input<'_>, view: &View<'_>) -> bool {
+pub(super) fn only_restores(input: &Input<'_>, view: &View<'_>) -> bool {
     let goes = |member: &Member<'_>| !member.is_new || member.is_victim;
     input.state.surge() == 0
         && view.missing == 0

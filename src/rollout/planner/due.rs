@@ -87,6 +87,7 @@ fn likely(input: &Input<'_>, wait: &Wait) -> Vec<Timestamp> {
         | WaitKind::Bake
         | WaitKind::Evaluation
         | WaitKind::InstanceRefresh
+        | WaitKind::Change
         | WaitKind::Lease
         | WaitKind::Call => Vec::new(),
     }

@@ -34,7 +34,8 @@ pub(crate) fn ask_at_share(input: &Input<'_>, view: &View<'_>, percent: u32, pla
     plan.asks = Some(Ask { question, watches: false });
     let alarms = (!spec.gates.alarms.is_empty()).then(|| spec.gates.alarm_names());
     let tried = spec.gates.probes.iter().filter(|_| probes).map(ToString::to_string);
-    let message: Vec<String> = alarms.into_iter().chain(tried).collect();
+    let last_try = state.gates.last_try.clone();
+    let message: Vec<String> = alarms.into_iter().chain(tried).chain(last_try).collect();
     let since = state.gates.asked.unwrap_or(now);
     plan.wait(Wait {
         kind: WaitKind::Gate,

@@ -58,13 +58,13 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
         deadline: halt.at + input.spec.health.healthy_timeout,
         away: !shift::stays(halt) && !shift::is_back(input),
     };
-    let to_suspend = way.to_suspend();
+    let leaving = leaving(input, view, record, way.keeps_surge);
+    let to_suspend = way.to_suspend(&leaving);
     way.note(&to_suspend, &mut plan);
     if way.set_size_right(&mut plan) || way.shift_back(&mut plan) {
         return plan;
     }
     plan.actions.extend(template_back(input, record, halt));
-    let leaving = leaving(input, view, record, way.keeps_surge);
     register_again(input, view, &leaving, &mut plan);
     in_place::settle(input, view, &mut plan);
     plan.actions.extend(launch::register_newcomers(input, view, &leaving));
@@ -98,10 +98,9 @@ impl HaltContext<'_> {
     ///
     /// A pause, or a stop that ran out of time, has resumed them, and left surge. Its removal could
     /// make the group rebalance its zones, or scale.
-    fn to_suspend(&self) -> BTreeSet<String> {
-        let Input { spec, look, state, now, .. } = *self.input;
-        let too_late = self.out_of_time || now >= self.deadline;
-        let is_due = state.surge() > 0 && !self.keeps_surge && !too_late;
+    fn to_suspend(&self, leaving: &BTreeSet<InstanceId>) -> BTreeSet<String> {
+        let Input { spec, look, state, .. } = *self.input;
+        let is_due = !leaving.is_empty() && !self.out_of_time;
         if !is_due || state.suspended || look.is_unmanaged() {
             return BTreeSet::new();
         }
@@ -178,7 +177,6 @@ impl HaltContext<'_> {
     /// Removes surge and restores what else is borrowed, as far as possible now.
     fn give_back(&self, leaving: &BTreeSet<InstanceId>, plan: &mut Plan) {
         let HaltContext { input, view, record, .. } = *self;
-        let too_late = self.out_of_time || input.now >= self.deadline;
         // The group must not replace an instance that reboots, or is out of rotation, for an
         // update: what is borrowed is restored once the updates are over.
         let updates = view.members.iter().any(|member| in_place::is_at_work(input, member));
@@ -194,6 +192,12 @@ impl HaltContext<'_> {
             wait_for_primary(input, view, plan, until);
             return;
         }
+        if self.out_of_time && input.state.surge() > 0 {
+            // Surge that still drains stays in the record. The group can at least run on its own
+            // again, and the next run suspends it before that surge goes.
+            plan.actions.extend(resume(input, record, false));
+            return;
+        }
         // Instances that get requests stay.
         if shift::is_back(input) {
             plan.actions.extend(shift::register_in_primary(input, view, leaving));
@@ -205,9 +209,8 @@ impl HaltContext<'_> {
                 Some(wait) if !self.out_of_time => plan.wait(wait),
                 _ => plan.actions.extend(give_back(input, record, shift::stays(self.halt))),
             }
-        } else if too_late {
-            // Surge that still drains, or that the floor needs, stays in the record. The group can
-            // at least run on its own again.
+        } else if leaving.is_empty() && input.now >= self.deadline {
+            // Surge that the floor needs stays.
             plan.actions.extend(resume(input, record, false));
         }
     }
@@ -237,20 +240,23 @@ impl HaltContext<'_> {
         if !plan.actions.is_empty() || !(plan.waiting_on.is_empty() || self.out_of_time) {
             return;
         }
+        let state = self.input.state;
+        let is_shifted = self.halt.is_unrestored() && !shift::is_back(self.input);
+        let has_surge = state.surge() > 0 && !self.keeps_surge;
+        let is_settled =
+            !has_surge && !is_shifted && !self.away && state.failures.refused.is_empty();
         let outcome = match self.halt.ending {
             Ending::Failed => Some(Outcome::Failed),
             Ending::Aborted => Some(Outcome::Aborted),
             // The rollout is not over.
+            Ending::Unrestored if is_settled => Some(self.input.outcome_when_done()),
             Ending::Paused | Ending::Interrupted | Ending::Unrestored => None,
         };
         let outcome = outcome.filter(|_| !self.out_of_time);
         if outcome.is_some_and(|outcome| hook::after_rollout(self.input, outcome, plan)) {
             return;
         }
-        let state = self.input.state;
-        let is_shifted = self.halt.is_unrestored() && !shift::is_back(self.input);
-        let settled = (state.surge() == 0 || self.keeps_surge) && !is_shifted;
-        match settled && !self.away && state.failures.refused.is_empty() {
+        match is_settled {
             true => plan.actions.extend(end(self.input, self.view, self.record, self.halt)),
             false => plan.verdict = Verdict::Halted,
         }

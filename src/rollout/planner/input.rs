@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rolling_provider::{Action, Observation, Target, Timestamp};
 
+use crate::model::event::Outcome;
 use crate::model::spec::RollingDeployment;
 use crate::rollout::state::RolloutState;
 
@@ -42,6 +43,14 @@ impl Input<'_> {
     /// Whether everything is done and must stay healthy for the bake time.
     pub(super) fn bakes(&self) -> bool {
         self.state.gates.baking.is_some()
+    }
+
+    /// What the rollout comes to once all is done in its direction.
+    pub(crate) fn outcome_when_done(&self) -> Outcome {
+        match self.state.direction.rolls_back {
+            Some(_) => Outcome::RolledBack,
+            None => Outcome::Succeeded,
+        }
     }
 
     /// How long an instance drains at most by its target groups, and at least by the document.

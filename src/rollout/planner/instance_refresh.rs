@@ -45,6 +45,8 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
         at_worst: (count > 0).then(|| at_worst(input, &view, comes_to)),
         may_wait: if changes { may_wait(input, &view) } else { Vec::new() },
         left_alone: left_alone(input),
+        at_work: None,
+        command: None,
         changes,
         target: target.name.clone(),
         kind: target.kind,

@@ -11,6 +11,18 @@ fn instances_to_come(count: u32) -> String {
     format!("{count} instance{plural} to be launched")
 }
 
+/// Blames the last call that the cloud did not take, if one failed since there was progress.
+fn removal_fails(input: &Input<'_>, blockers: &[String]) -> (Cause, String) {
+    let names = some_of(blockers);
+    let since = input.state.waits.best.map_or(input.state.started, |best| best.at);
+    match &input.state.failures.last_call {
+        Some((at, action, error)) if *at >= since => {
+            (Cause::Call, format!("{names}; a call failed: {}: {error}", input.named(action)))
+        }
+        _ => (Cause::Others, names),
+    }
+}
+
 /// Ends a rollout in which nothing has got better for as long as it may.
 pub(super) fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
     let Input { spec, now, .. } = *input;
@@ -36,6 +48,8 @@ pub(super) fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
         (None, false, _) if idle().all(|member| is_in_launch_hook(input, member.id)) => {
             (Cause::LifecycleHook, some_of(&blockers))
         }
+        // Nothing of the wanted revision is in the way.
+        (None, false, _) if !idle().any(|member| member.is_new) => removal_fails(input, &blockers),
         (None, false, _) => (Cause::Revision, some_of(&blockers)),
         (None, true, Some(activity)) => (
             class_of_launch(&activity.cause),

@@ -4,10 +4,12 @@ mod costs;
 
 use std::time::Duration;
 
+use rolling_provider::Revision;
+
 use super::input::Input;
 use super::set_aside::{left_alone, set_aside};
 use super::shortfall::{idle_now, missing_now};
-use super::{Member, View, is_converged, paper, restart, run_by, termination};
+use super::{Member, View, borrow, is_converged, paper, restart, run_by, termination};
 use crate::model::moment::moment;
 use crate::model::preview::{Borrowing, Preview};
 use crate::model::spec::{BatchSize, Executor, OnFailure, Pacing, Policy, TrafficStep};
@@ -16,14 +18,14 @@ use crate::rollout::serving::held_by_hooks;
 
 /// Previews what a rollout would do now.
 pub fn preview(input: &Input<'_>) -> Preview {
-    let Input { spec, target, look, .. } = *input;
+    let Input { spec, target, .. } = *input;
     if matches!(spec.engine, Executor::InstanceRefresh { .. }) {
         return super::instance_refresh::preview(input);
     }
     let view = View::new(input);
     let changes = !is_converged(input);
     let batches = if changes { paper::batches(input, &view) } else { Vec::new() };
-    let expected = costs::expected(input, &batches);
+    let expected = if changes { costs::expected(input, &batches) } else { Duration::ZERO };
     let mut warnings = warnings(input, &view, changes);
     if changes {
         warnings.extend(due_meanwhile(input, expected));
@@ -35,10 +37,12 @@ pub fn preview(input: &Input<'_>) -> Preview {
         at_worst: costs::at_worst(input, &view, &batches),
         may_wait: if changes { costs::may_wait(input, &view) } else { Vec::new() },
         left_alone: left_alone(input),
+        at_work: None,
+        command: None,
         changes,
         target: target.name.clone(),
         kind: target.kind,
-        from: run_by::adopted(input, &view).or_else(|| look.template.clone()),
+        from: runs(input, &view),
         to: target.revision.clone(),
         restart: target.restart.map(|restart| moment(restart.before)),
         target_groups: target.rotation().map(|g| (g.id.clone(), g.name.clone())).collect(),
@@ -53,7 +57,7 @@ pub fn preview(input: &Input<'_>) -> Preview {
         rollout_hooks: spec.hooks.phrases(),
         floor: view.window.floor(),
         ceiling: view.window.ceiling(),
-        borrows: if changes { borrows(input, raise) } else { Vec::new() },
+        borrows: if changes { borrows(input, &view, raise) } else { Vec::new() },
         expected_seconds: expected.as_secs(),
         boot_assumed: target.boot.is_none() && !batches.is_empty(),
         warnings,
@@ -61,11 +65,20 @@ pub fn preview(input: &Input<'_>) -> Preview {
     }
 }
 
-fn borrows(input: &Input<'_>, raise: u32) -> Vec<Borrowing> {
+/// Returns the revision that the instances run, or where they run several, where they come from.
+fn runs(input: &Input<'_>, view: &View<'_>) -> Option<Revision> {
+    match borrow::only_restores(input, view) {
+        true => Some(input.target.revision.clone()),
+        false => run_by::adopted(input, view).or_else(|| input.look.template.clone()),
+    }
+}
+
+fn borrows(input: &Input<'_>, view: &View<'_>, raise: u32) -> Vec<Borrowing> {
     let Input { spec, look, state, .. } = *input;
     let mut borrows = Vec::new();
+    let running = spec.suspend_processes.difference(&look.suspended);
     let running: Vec<&str> =
-        spec.suspend_processes.difference(&look.suspended).map(String::as_str).collect();
+        running.filter(|_| !borrow::only_restores(input, view)).map(String::as_str).collect();
     if !running.is_empty() {
         let becomes = format!("suspended: {}", running.join(", "));
         borrows.push(Borrowing { what: "processes", becomes });
@@ -127,10 +140,14 @@ fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
     warnings.extend(missing_before(input, view));
     warnings.extend(set_aside(input, view));
     warnings.extend(no_way_back(input, view));
-    if run_by::adopted(input, view).is_none() {
-        let why = match view.members.iter().all(|m| m.instance.revision.is_none()) {
-            true => "it is unknown which revision the instances run",
-            false => "the fleet runs several revisions, and no completed revision is known",
+    if run_by::adopted(input, view).is_none() && !view.members.is_empty() {
+        let mut run: Vec<_> = view.members.iter().map(|m| m.instance.revision.as_ref()).collect();
+        run.sort();
+        run.dedup();
+        let why = match run.as_slice() {
+            [None] => "it is unknown which revision the instances run",
+            [Some(_)] => "no instance serves, and no completed revision is known",
+            _ => "the fleet runs several revisions, and no completed revision is known",
         };
         warnings.push(format!("{why}: a rollback is not possible"));
     }

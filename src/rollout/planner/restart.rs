@@ -12,9 +12,9 @@ use crate::model::wait::{Wait, WaitKind};
 pub(super) fn wait_for_clocks(input: &Input<'_>) -> Option<Wait> {
     let deadline = input.target.restart?.before + CLOCKS_DIFFER;
     (input.state.record.is_none() && input.now < deadline).then(|| Wait {
-        kind: WaitKind::Pause,
+        kind: WaitKind::Change,
         instances: Vec::new(),
-        detail: Some("the cloud's clock may be behind the time of the restart".into()),
+        detail: Some("of the cloud's clock, which may be behind the time of the restart".into()),
         deadline,
     })
 }

@@ -12,7 +12,6 @@ use super::{
     BatchStart, Plan, Step, Verdict, View, batch, between_batches, borrow, gate, halt, hook,
     in_place, launch, pace, restart, retire, set_aside, shift, stop_conditions, termination, zones,
 };
-use crate::model::event::Outcome;
 use crate::model::spec::{Pacing, RollingDeployment, SetAside};
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::Record;
@@ -214,7 +213,7 @@ fn surplus(input: &Input<'_>, view: &View<'_>) -> BTreeSet<InstanceId> {
 
 /// Plans the end, when only instances that are set aside, and what is borrowed, are left.
 fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) {
-    let Input { spec, state, .. } = *input;
+    let spec = input.spec;
     if wait_for_excused(input, view, plan) {
         return;
     }
@@ -249,11 +248,7 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
         // The rollout is done only when a look shows the fleet complete with everything restored.
         return;
     }
-    let outcome = match state.direction.rolls_back {
-        Some(_) => Outcome::RolledBack,
-        None => Outcome::Succeeded,
-    };
-    if hook::after_rollout(input, outcome, plan) {
+    if hook::after_rollout(input, input.outcome_when_done(), plan) {
         return;
     }
     plan.actions.extend(missed_scheduled_action(input, record).map(|due| {

@@ -59,8 +59,8 @@ pub(crate) fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
     let standby = input.look.instances.values().filter(|instance| {
         instance.lifecycle == Lifecycle::Standby && !input.target.wants(instance)
     });
-    let rule = |rule| match rule {
-        SetAside::Refresh => "replaced anyway",
+    let rule = |rule, refreshed| match rule {
+        SetAside::Refresh => refreshed,
         SetAside::Ignore => "left as they are",
         SetAside::Wait => "waited for, an hour at most",
     };
@@ -71,12 +71,22 @@ pub(crate) fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
         format!("{ignored} {are} tagged rolling:ignore and left alone")
     });
     let kinds = [
-        (protected, "protected from scale-in", spec.protected, "scale_in_protected_instances"),
-        (standby.count(), "in standby", spec.standby, "standby_instances"),
+        (
+            protected,
+            "protected from scale-in",
+            rule(spec.protected, "replaced anyway"),
+            "scale_in_protected_instances",
+        ),
+        (
+            standby.count(),
+            "in standby",
+            rule(spec.standby, "terminated, and not replaced: they count for no size"),
+            "standby_instances",
+        ),
     ];
     let found = kinds.into_iter().filter(|(count, ..)| *count > 0);
     let set_aside = found.map(|(count, what, set, attribute)| {
-        format!("to replace and {what}: {count}; {} ({attribute})", rule(set))
+        format!("not on the revision and {what}: {count}; {set} ({attribute})")
     });
     ignored.into_iter().chain(set_aside).collect()
 }

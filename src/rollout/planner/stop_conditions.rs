@@ -177,7 +177,9 @@ fn launched_too_late(input: &Input<'_>) -> Option<Verdict> {
             "{} already missing before the rollout, and not launched within {limit}: {cause}",
             instances(before)
         );
-        return Some(Verdict::Halt(Halt { fault: false, ..Halt::failed(message, now) }));
+        let lacks = class_of_launch(cause) == Cause::Capacity;
+        let cause = lacks.then_some(Cause::Capacity);
+        return Some(Verdict::Halt(Halt { fault: false, cause, ..Halt::failed(message, now) }));
     }
     let message = format!("{} not launched within {limit}: {cause}", instances(late - before));
     let class = match &state.unmanaged.trouble {

@@ -27,7 +27,8 @@ impl RolloutState {
     }
 
     /// Notes that the cloud does not take `action` at present.
-    pub(crate) fn call_failed(&mut self, action: &Action, error: String) {
+    pub(crate) fn call_failed(&mut self, action: &Action, error: String, now: Timestamp) {
+        self.failures.last_call = Some((now, action.clone(), error.clone()));
         self.failures.calls.retain(|(failing, _)| failing != action);
         self.failures.calls.push((action.clone(), error));
     }

@@ -29,6 +29,8 @@ impl RolloutState {
         self.launches.launched = LaunchHistory::begin(self.sizes.size());
         self.unmanaged.forget_launches(now);
         self.waits.at_checkpoint = None;
+        // In the bake time the processes that scale the fleet run again.
+        self.suspended &= self.gates.baking.is_none();
         self.gates = GateState::default();
         self.hooks = HookState::default();
         self.waits.evaluating = None;

@@ -1,6 +1,6 @@
 //! The fleet's desired size, its intended size and our surge, as far as they are known.
 
-use rolling_provider::{Action, Observation, Timestamp};
+use rolling_provider::{Action, Observation, Revision, Timestamp};
 
 use super::RolloutState;
 use super::sizes::Sizes;
@@ -30,6 +30,19 @@ impl RolloutState {
              is {set}"
         );
         (times, message)
+    }
+
+    /// Returns what others changed during the rollout and may change again, as phrases.
+    pub(crate) fn changed_by_others(&self, wanted: &Revision) -> Vec<String> {
+        let times = match self.launches.launched.set_back {
+            0 => return Vec::new(),
+            1 => "once".to_owned(),
+            times => format!("{times} times"),
+        };
+        vec![format!(
+            "something set the template back {times} meanwhile: if it does so again, what is launched \
+             then does not run {wanted}"
+        )]
     }
 
     /// Returns when the size will be known for sure, while a look shows another size than we

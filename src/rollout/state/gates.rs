@@ -11,6 +11,8 @@ pub(crate) struct GateState {
     pub(crate) failed: Option<String>,
     /// Since when the gates have been checked with the current question.
     pub(crate) asked: Option<Timestamp>,
+    /// What the last try of the gate that is being asked came to, if it failed.
+    pub(crate) last_try: Option<String>,
     /// Since when everything is done and must stay healthy.
     pub(crate) baking: Option<Timestamp>,
 }

@@ -35,6 +35,8 @@ pub(crate) struct InstanceHistory {
     pub(crate) soaked: bool,
     /// Why it did not serve, the last time that it did not.
     pub(crate) trouble: Option<String>,
+    /// The same, the last time that it did not although it was in rotation.
+    pub(super) trouble_in_rotation: Option<String>,
     /// Whether the cloud itself reported it as unhealthy at the last look.
     pub(crate) called_unhealthy: bool,
     /// Whether it was ever listed where it is to serve.
@@ -79,6 +81,9 @@ impl InstanceHistory {
         let drains = instance.targets.values().any(|health| health.state == TargetState::Draining);
         self.listed |= !out || drains;
         let runs = instance.lifecycle == Lifecycle::InService && instance.healthy;
+        if !out && !serves {
+            self.trouble_in_rotation.clone_from(&self.trouble);
+        }
         let ours = doing == Out::Ours || (doing == Out::OursAtFirst && !self.listed);
         self.taken_out = out && runs && !serves && !ours;
         if self.taken_out {

@@ -31,6 +31,8 @@ pub(crate) struct RunningHook {
     pub(crate) run: HookRun,
     /// Since when it is run.
     pub(crate) since: Timestamp,
+    /// What its last try came to, if that failed.
+    pub(crate) last_try: Option<String>,
 }
 
 /// A hook that has ended.

@@ -313,7 +313,9 @@ impl RolloutState {
                 _ if history.soaked => continue,
                 Some(why) => format!("it was terminated, but not by the rollout: {why}"),
                 None if history.called_unhealthy && !look.is_unmanaged() => {
-                    let seen = history.trouble.as_ref();
+                    // The fleet takes an instance out of rotation before it removes it.
+                    let in_rotation = history.trouble_in_rotation.as_ref();
+                    let seen = in_rotation.or(history.trouble.as_ref());
                     let seen = seen.map(|trouble| format!("; last seen: {trouble}"));
                     format!("its group removed it as unhealthy{}", seen.unwrap_or_default())
                 }

@@ -96,6 +96,8 @@ pub struct Failures {
     pub(crate) hooks: Vec<String>,
     /// The calls that the cloud does not take at present, and why.
     pub(crate) calls: Vec<(Action, String)>,
+    /// When the cloud last did not take a call, and which one and why.
+    pub(crate) last_call: Option<(Timestamp, Action, String)>,
     /// Actions that the cloud refused permanently while we were restoring.
     pub(crate) refused: Vec<(Action, String)>,
 }

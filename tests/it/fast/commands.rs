@@ -163,7 +163,9 @@ fn run(situation: Situation, first: Command, second: Command, then: Then) {
                 || matches!(commanded, ControlOutcome::RanHere(report) if *command == Command::Resume
                     // What a killed engine was about to do is done first.
                     || matches!(situation.state, ControlState::Halting(_)) && !situation.lives
-                        && matches!(report.outcome, Outcome::Failed | Outcome::Aborted));
+                        && matches!(report.outcome, Outcome::Failed | Outcome::Aborted)
+                    || situation.state == ControlState::Halting(Ending::Unrestored)
+                        && report.outcome == Outcome::Succeeded);
             assert!(!is_effective_last || over || commanded.is_as_asked(*command), "{reply}: {tags:?}");
         }
 

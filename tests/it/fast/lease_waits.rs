@@ -106,7 +106,7 @@ async fn status_shows_a_call_that_the_cloud_does_not_take() {
     let report = roll(watched.clone(), spec).await.report;
     assert_eq!(report.outcome, Outcome::Failed, "{report:?}");
     let printed = watched.printed();
-    let wanted = "waits for  the cloud to take a call (terminate i-0001 for replacement: ";
+    let wanted = "waits for  the cloud to take a call (terminate i-0001: ";
     assert!(printed.contains(wanted), "{printed}");
 }
 

@@ -164,7 +164,7 @@ fn what_we_cannot_do_is_not_blamed_on_others() {
     };
     let report = block_on(roll(Arc::new(Unending(simulator)), spec)).report;
     let reason = report.reason.unwrap_or_default();
-    assert!(reason.contains("terminate i-0001 for replacement, which fails: "), "{reason}");
+    assert!(reason.contains("terminate i-0001, which fails: "), "{reason}");
     assert!(reason.contains("Rate exceeded"), "{reason}");
     assert!(!reason.contains("somebody else") && !reason.contains("nobody"), "{reason}");
 }

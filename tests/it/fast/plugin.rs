@@ -195,7 +195,7 @@ fn a_stopped_apply_answers_and_the_next_one_finishes() {
     assert!(!applying.is_finished(), "the signal alone has ended it");
     plugin.stop();
     let applied = plugin.end(applying);
-    assert!(applied.found[0].summary.contains("was aborted: asked to stop"), "{applied:?}");
+    assert!(applied.found[0].summary.contains("was interrupted: asked to stop"), "{applied:?}");
     assert!(applied.found[0].detail.contains("Apply again to finish"), "{applied:?}");
     // It still answers, and begins nothing more.
     let refused = plugin.end(plugin.begin(None, plan.state.as_ref(), &two));
@@ -217,7 +217,10 @@ fn a_rollout_that_takes_longer_than_its_timeout_stops_and_says_so() {
     let plan = plugin.plan(None, &two);
     let applied = plugin.apply(None, &plan, &two);
     let reply = &applied.found[0].summary;
-    assert!(reply.ends_with("was aborted: timed out after 1s (timeouts.create)"), "{applied:?}");
+    assert!(
+        reply.ends_with("was interrupted: timed out after 1s (timeouts.create)"),
+        "{applied:?}"
+    );
     plugin.shut_down();
 }
 

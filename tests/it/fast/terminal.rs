@@ -128,10 +128,14 @@ fn a_rollout_to_another_revision_is_stopped_and_superseded() {
     let second = folder.join("second.json");
     std::fs::write(&second, document("v3").to_string()).expect("a document");
     let planned = rolling(folder, &["plan"], &second);
-    assert!(planned.stdout.contains("is at work on the rollout to v2: apply ends"), "{planned:?}");
+    assert!(planned.stdout.contains("is at work on the rollout to v2: while it is"), "{planned:?}");
     let locked = rolling(folder, &["apply"], &second);
     assert_eq!(locked.code, 5, "{locked:?}");
     assert!(locked.stdout.contains("`rolling apply --supersede`"), "{locked:?}");
+    assert!(
+        locked.stdout.contains("unless ") && locked.stdout.contains(" is still at work"),
+        "{locked:?}"
+    );
     // What could not take its place stops nothing.
     let third = folder.join("third.json");
     let mut ahead = document("v3");

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use rolling::engine::{Rollout, Stop};
+use rolling::engine::{ControlOutcome, Rollout, Stop};
 use rolling::model::event::{Cause, Event, Outcome, Report};
 use rolling::model::spec::{BatchSize, OnFailure, Policy, RollingDeployment};
 use rolling::record::command::Command;
@@ -163,6 +163,23 @@ async fn the_next_run_only_restores_and_waits_for_nothing_again() {
     assert!(run.report.elapsed_ms < 60_000, "{}", run.report.elapsed_ms);
     let suspends = |it: &&Action| matches!(it, Action::SuspendProcesses { .. });
     assert_eq!(run.actions().into_iter().find(suspends), None);
+}
+
+/// It is too late for these commands, so whoever gives one finishes what is left.
+#[tokio::test]
+async fn a_command_that_comes_too_late_only_restores() {
+    for command in [Command::Abort, Command::Pause] {
+        let (simulator, spec) = with_bake(CLOSING[0].1).await;
+        let rollout = Rollout::look_up(simulator.clone(), spec, &caller()).await.expect("it");
+        let (_keep, stop) = watch::channel(Stop::No);
+        let ended = rollout.command(command, stop, &mut |_| {}).await.expect("an answer");
+        let ControlOutcome::RanHere(report) = ended else { panic!("{command:?}: {ended:?}") };
+        assert_eq!(report.outcome, Outcome::Succeeded, "{command:?}: {report:?}");
+        assert_eq!(report.completed, Some("v2".into()), "{command:?}");
+        let look = look(&simulator);
+        assert!(look.record.is_empty() && look.suspended.is_empty(), "{command:?}: {look:?}");
+        assert_eq!(look.template, Some("v2".into()), "{command:?}");
+    }
 }
 
 /// What nobody finds fault with stays: the fleet runs it.

@@ -112,10 +112,13 @@ pub(super) fn refuse_locked(report: &Report) -> Result<(), RpcError> {
     }
 }
 
-/// Warns of instances that a rollout which succeeded has left alone.
-fn left_alone(report: &Report) -> Option<Diagnostic> {
+/// Warns of instances that a rollout which succeeded has left alone, and of what else somebody should
+/// know.
+fn warnings(report: &Report) -> Vec<Diagnostic> {
     let (message, _) = text::ended(report);
-    (!report.left_alone.is_empty()).then(|| Diagnostic::warning("", message))
+    let left_alone = (!report.left_alone.is_empty()).then_some(message);
+    let all = left_alone.into_iter().chain(text::besides(report));
+    all.map(|message| Diagnostic::warning("", message)).collect()
 }
 
 /// How a program acts that speaks the protocol.
@@ -130,7 +133,7 @@ const WORDING: Wording<'static> = Wording {
 /// Explains why a rollout did not succeed, and what to do.
 pub(super) fn explain(report: &Report) -> Vec<Diagnostic> {
     if report.outcome == Outcome::Succeeded {
-        return left_alone(report).into_iter().collect();
+        return warnings(report);
     }
     let reason = report.reason.clone().unwrap_or_else(|| "stopped".into());
     let message = match report.outcome.name() {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use self::rollout::{
-    as_promised, explain, header, keeps_state, left_alone, open, pinned, run, settled,
+    as_promised, explain, header, keeps_state, open, pinned, run, settled, warnings,
 };
 use super::super::private_state::PrivateState;
 use super::super::schema::{TIMEOUTS, schemas};
@@ -235,7 +235,7 @@ impl ApplyOperation<'_> {
         // Where the fleet is not as configured, the state keeps its earlier configuration, so that
         // the next plan shows what is left, beside what the fleet really runs.
         let (state, config, found) = match succeeded {
-            true => (planned_raw, config.value.clone(), left_alone(&report)),
+            true => (planned_raw, config.value.clone(), warnings(&report)),
             false => (&before, earlier, vec![explain(&report, folder)]),
         };
         let state = state.with(&changes, schemas().resource.attributes());

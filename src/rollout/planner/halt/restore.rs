@@ -33,11 +33,11 @@ pub(crate) fn unsettled(input: &Input<'_>) -> Option<Wait> {
     let Input { state, look, now, .. } = *input;
     let hidden = state.unmanaged.shows_all_at(now).filter(|_| look.is_unmanaged());
     let (deadline, detail) = match state.size_is_known_at(look) {
-        Some(known) => (known, "the size that was set does not show yet"),
-        None => (hidden?, "what was launched does not show yet"),
+        Some(known) => (known, "of the size"),
+        None => (hidden?, "instances that were launched"),
     };
     let detail = Some(detail.into());
-    Some(Wait { kind: WaitKind::Launch, instances: Vec::new(), detail, deadline })
+    Some(Wait { kind: WaitKind::Change, instances: Vec::new(), detail, deadline })
 }
 
 /// Restores what is borrowed except surge, each value only where it still is what we wrote.

@@ -40,7 +40,7 @@ pub(super) fn ask(
         instances: zoned.collect(),
         outcome,
     };
-    wait(hook, &run, now, plan);
+    wait(hook, &run, now, None, plan);
     plan.hook = Some(run);
 }
 
@@ -62,11 +62,12 @@ fn id(
 }
 
 /// Waits for `run`, which has been run `since` then.
-fn wait(hook: &Hook, run: &HookRun, since: Timestamp, plan: &mut Plan) {
+fn wait(hook: &Hook, run: &HookRun, since: Timestamp, last_try: Option<&String>, plan: &mut Plan) {
+    let last_try = last_try.map_or(String::new(), |message| format!("; {message}"));
     plan.wait(Wait {
         kind: WaitKind::Hook,
         instances: run.instances.iter().map(|(id, _)| id.clone()).collect(),
-        detail: Some(format!("{}: {hook}", run.point.name())),
+        detail: Some(format!("{}: {hook}{last_try}", run.point.name())),
         deadline: since + hook.longest(),
     });
 }
@@ -82,7 +83,7 @@ pub(crate) fn keep_running(input: &Input<'_>, plan: &mut Plan) {
         run.point != HookPoint::BeforeDeregister || run.instances.iter().any(|(id, _)| goes(id));
     let hook = input.spec.hooks.at(run.point).filter(|_| is_wanted);
     if let Some(hook) = hook.filter(|_| plan.verdict == Verdict::Continue) {
-        wait(hook, run, running.since, plan);
+        wait(hook, run, running.since, running.last_try.as_ref(), plan);
         plan.hook = Some(run.clone());
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn expected(input: &Input<'_>, batches: &[BatchPreview]) -> Duration 
     let ahead = checkpoints_ahead(input);
     let waits: Duration = ahead.iter().filter_map(|checkpoint| checkpoint.pause).sum();
     let waits = match batches.is_empty() {
-        true => waits,
+        true => waits + spec.gates.bake_time,
         false => waits + spec.gates.bake_time + spec.shift_time(),
     };
     if spec.pacing == Pacing::Continuous {

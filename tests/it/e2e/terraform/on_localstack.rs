@@ -247,7 +247,7 @@ fn ctrl_c_stops_at_a_safe_point(stack: &Stack) {
     assert_eq!(workspace.state()["status"], "aborted");
     assert_eq!(workspace.state()["last_error"], "asked to stop");
     let log = std::fs::read_to_string(workspace.folder.path().join("apply.log")).expect("a log");
-    assert!(log.contains("was aborted: asked to stop"), "{log}");
+    assert!(log.contains("was interrupted: asked to stop"), "{log}");
     stack.finishes(&["-var", two]);
     assert_eq!(stack.revision(), Ok("2".into()));
     stack.assert_kept(&before, 4);

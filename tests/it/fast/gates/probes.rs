@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rolling::model::event::Outcome;
+use rolling::model::event::{Event, Outcome};
 use rolling::model::spec::{Gates, Policy, Probe, RollingDeployment};
 use rolling_provider::Fleet as _;
 use rolling_simulator::Simulator;
@@ -115,6 +115,12 @@ async fn a_command_that_fails_twice_and_then_passes_lets_the_rollout_go_on() {
     assert_eq!(std::fs::read_to_string(&file).expect("tries").lines().count(), 3);
 
     let run = roll(quick(), gated(failing("exit 7"))).await;
+    let waits = run.events.iter().filter_map(|envelope| match &envelope.event {
+        Event::Waiting { on } => Some(on.iter().filter_map(|wait| wait.detail.clone())),
+        _ => None,
+    });
+    let tried = waits.flatten().find(|detail| detail.contains("failed: exit code 7"));
+    assert!(tried.is_some_and(|detail| detail.contains("; try ")), "each try is told");
     let reason = run.report.reason.clone().expect("a reason");
     assert!(reason.contains("did not pass: exit code 7, at the last of "), "{reason}");
 }

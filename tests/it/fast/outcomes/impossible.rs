@@ -136,6 +136,22 @@ fn a_progress_deadline_shorter_than_the_drain_is_refused() {
     assert!(prepare(&simulator, &short(25)).is_ok(), "that may be enough");
 }
 
+/// Nothing gets better while instances soak.
+#[test]
+fn the_time_without_progress_is_longer_than_a_soak_of_any_length() {
+    for soak in [600, 7_200, 100_000] {
+        let simulator = simulate(FleetConfig { instances: 2, ..fleet() });
+        let mut spec = fixed(1);
+        spec.health.min_healthy_time = Duration::from_secs(soak);
+        let rollout = prepare(&simulator, &spec).expect("a rollout");
+        let warnings = rollout.preview().warnings;
+        assert!(!warnings.iter().any(|it| it.contains("without progress")), "{warnings:?}");
+        let (_send, stop) = watch::channel(Stop::No);
+        let report = block_on(rollout.run(stop, &mut |_| {}));
+        assert_eq!(report.outcome, Outcome::Succeeded, "{soak}: {:?}", report.reason);
+    }
+}
+
 /// By default the time without progress suffices for as many failures as the document allows.
 #[test]
 fn each_failure_threshold_is_reached_before_the_rollout_is_given_up() {

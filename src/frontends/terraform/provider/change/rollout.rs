@@ -54,15 +54,17 @@ fn timed_out(mut report: Report, operation: &str, limit: &Value) -> Report {
     report
 }
 
-/// Warns of instances that a rollout which succeeded has left alone.
-pub(super) fn left_alone(report: &Report) -> Vec<p::Diagnostic> {
+/// Warns of instances that a rollout which succeeded has left alone, and of what else somebody should
+/// know.
+pub(super) fn warnings(report: &Report) -> Vec<p::Diagnostic> {
     let (message, _) = text::ended(report);
     let detail = "They are tagged rolling:ignore, or protected from scale-in or in standby where \
                   the configuration ignores these. completed_revision stays as it was.";
-    match report.left_alone.is_empty() {
-        true => Vec::new(),
-        false => vec![convert::warning(text::capital(&message), detail)],
-    }
+    let left_alone =
+        (!report.left_alone.is_empty()).then(|| convert::warning(text::capital(&message), detail));
+    let besides = text::besides(report);
+    let besides = besides.iter().map(|it| convert::warning(text::capital(it), ""));
+    left_alone.into_iter().chain(besides).collect()
 }
 
 /// How somebody acts who runs Terraform.
