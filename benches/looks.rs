@@ -72,7 +72,7 @@ async fn roll(boot: u64, seed: u64) -> (u64, u64) {
     let clock = Arc::new(VirtualClock::new(EPOCH));
     let simulator = Arc::new(Simulator::in_memory(fleet(boot, seed), clock));
     let caller = Caller {
-        unseen_for: Duration::ZERO,
+        not_found_retry_for: Duration::ZERO,
         tell: |_| (),
         rollout_id: "bench".into(),
         owner: "host/1.1.aa".into(),

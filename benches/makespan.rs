@@ -62,7 +62,7 @@ fn spec(policy: Policy, pacing: Pacing) -> RollingDeployment {
 async fn makespan(config: FleetConfig, spec: RollingDeployment) -> Duration {
     let simulator = Arc::new(Simulator::in_memory(config, Arc::new(VirtualClock::new(EPOCH))));
     let caller = Caller {
-        unseen_for: std::time::Duration::ZERO,
+        not_found_retry_for: std::time::Duration::ZERO,
         tell: |_| (),
         rollout_id: "bench".into(),
         owner: "host/1.1.aa".into(),

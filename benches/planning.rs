@@ -153,7 +153,7 @@ async fn roll(n: u32) {
     let clock = Arc::new(VirtualClock::new(EPOCH));
     let simulator = Arc::new(Simulator::in_memory(config, clock));
     let caller = Caller {
-        unseen_for: Duration::ZERO,
+        not_found_retry_for: Duration::ZERO,
         tell: |_| (),
         rollout_id: "bench".into(),
         owner: "host/1.1.aa".into(),

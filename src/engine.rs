@@ -43,7 +43,7 @@ mod tick;
 mod unstartable;
 
 pub(crate) use caller::NOTHING_DONE;
-pub use caller::{Caller, Stop, UNSEEN_FOR};
+pub use caller::{Caller, NOT_FOUND_RETRY_FOR, Stop};
 pub use control_outcome::ControlOutcome;
 pub use executor::UnderWay;
 pub use hook_driver::{HookDriver, HookInstance, HookMessage};

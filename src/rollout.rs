@@ -16,6 +16,6 @@ pub mod ownership;
 pub mod planner;
 pub(crate) mod recovery;
 pub(crate) mod renewal;
+pub mod rollback_target;
 pub(crate) mod serving;
 pub mod state;
-pub mod way_back;

@@ -13,7 +13,7 @@ use super::session::Session;
 use super::start_error::StartError::{self, FleetUnseen};
 use crate::model::event::Event;
 use crate::model::wait::{Wait, WaitKind};
-use crate::record::lease::{Claim, Lease, LeaseWatch, WATCH, is_fresh};
+use crate::record::lease::{Claim, LEASE_DURATION, Lease, LeaseWatch, is_fresh};
 use crate::rollout::ownership::Moment;
 
 /// The interval of looks at a watched lease.
@@ -166,7 +166,7 @@ impl LeaseKeeper {
             if let Some(other) = shown.filter(|shown| Some(shown) != found) {
                 return Ok(Acquired::Held(other.owner));
             }
-            if self.clock.now().since(written) > WATCH {
+            if self.clock.now().since(written) > LEASE_DURATION {
                 return Ok(Acquired::Unseen);
             }
             self.clock.sleep(LOOK_EVERY).await;

@@ -27,7 +27,7 @@ pub(super) const STOP_RETRY_BUDGET: Duration = Duration::from_secs(20);
 
 /// How long an apply waits for what may have been created a moment ago: as long as Terraform's AWS
 /// provider does (`hashicorp/terraform-provider-aws#40088`).
-pub const UNSEEN_FOR: Duration = Duration::from_secs(120);
+pub const NOT_FOUND_RETRY_FOR: Duration = Duration::from_secs(120);
 
 /// The reason of a rollout that was stopped before it touched anything, the lease included.
 pub(crate) const NOTHING_DONE: &str = "asked to stop before anything was done";
@@ -57,7 +57,7 @@ pub struct Caller {
     pub jitter: f64,
     /// How long to wait, before a rollout begins, for what may have been created a moment ago and
     /// does not show yet; zero for a caller that only looks.
-    pub unseen_for: Duration,
+    pub not_found_retry_for: Duration,
     /// Reports to the user who waits meanwhile.
     pub tell: fn(&str),
     /// The last revision that the whole fleet ran, if the caller stores state and knows it.
@@ -82,7 +82,7 @@ impl Caller {
             owner: owner.into(),
             is_gone: super::owner::is_gone,
             jitter: 0.1,
-            unseen_for: Duration::ZERO,
+            not_found_retry_for: Duration::ZERO,
             tell: |_| (),
             completed: None,
             previous: None,

@@ -142,7 +142,7 @@ impl RollingExecutor {
     }
 
     async fn look_after_standing_still(&mut self, session: &mut Session<'_>) -> Option<LeaseCheck> {
-        self.lease.stands_still();
+        self.lease.note_suspension();
         let looked = self.observe(session).await;
         looked.err().map(|error| LeaseCheck::Lost(self.lost_sight(&error)))
     }
@@ -160,7 +160,7 @@ impl RollingExecutor {
     /// call, and another engine has rolled the fleet meanwhile.
     pub(super) fn is_overtaken(&mut self) -> bool {
         let old = View::new(&self.input(self.context.look.at)).candidates().next().is_some();
-        let overtaken = self.lease.stood_still() && old;
+        let overtaken = self.lease.was_suspended() && old;
         if overtaken {
             self.context.fail("another engine has rolled the fleet in the meantime".to_owned());
         }

@@ -11,7 +11,7 @@ use super::clock::moment;
 use super::retry::Retry;
 use crate::model::wait::Wait;
 use crate::record::LEASE;
-use crate::record::lease::{Lease, LeaseWait, RENEW};
+use crate::record::lease::{Lease, LeaseWait, RENEW_PERIOD};
 use crate::rollout::ownership::{LATE, Moment, Ownership, Standing};
 
 /// The pause between two tries to remove the lease.
@@ -84,7 +84,7 @@ impl LeaseKeeper {
     /// How long until the lease is to be renewed.
     pub(super) fn renewal_due(&self, now: Timestamp) -> Duration {
         match self.own.holds() {
-            true => (self.own.renewed_at().now + RENEW).since(now),
+            true => (self.own.renewed_at().now + RENEW_PERIOD).since(now),
             false => Duration::MAX,
         }
     }
@@ -102,14 +102,14 @@ impl LeaseKeeper {
     }
 
     /// Notes that this process may have been suspended.
-    pub(super) fn stands_still(&mut self) {
-        self.own.stands_still();
+    pub(super) fn note_suspension(&mut self) {
+        self.own.note_suspension();
     }
 
     /// Whether this process may have been suspended since a look showed everything as it had left
     /// it.
-    pub(super) fn stood_still(&self) -> bool {
-        self.own.stood_still()
+    pub(super) fn was_suspended(&self) -> bool {
+        self.own.was_suspended()
     }
 
     /// Notes the result and the duration of a call: this process may have been suspended during the
@@ -117,7 +117,7 @@ impl LeaseKeeper {
     pub(super) fn called(&mut self, action: &Action, began: Moment, error: Option<&ProviderError>) {
         let now = self.now();
         if began.age(now) >= LATE {
-            self.own.stands_still();
+            self.own.note_suspension();
         }
         match error.map(|error| error.effect) {
             None | Some(Effect::Applied) => self.own.did(action, true, now.now),

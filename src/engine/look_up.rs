@@ -27,8 +27,9 @@ pub(super) async fn look_up(
     clock: &dyn Clock,
     caller: &Caller,
 ) -> Result<(Target, Observation), ProviderError> {
-    let Caller { jitter, unseen_for, tell, .. } = *caller;
-    let target = retry_until_seen(clock, jitter, (unseen_for, tell), || fleet.resolve()).await?;
+    let Caller { jitter, not_found_retry_for, tell, .. } = *caller;
+    let target =
+        retry_until_seen(clock, jitter, (not_found_retry_for, tell), || fleet.resolve()).await?;
     let look = with_retries(clock, jitter, || fleet.observe()).await?;
     Ok((target, look))
 }
@@ -46,7 +47,7 @@ pub(super) async fn with_retries<T, F: Future<Output = Result<T, ProviderError>>
 async fn retry_until_seen<T, F: Future<Output = Result<T, ProviderError>>>(
     clock: &dyn Clock,
     jitter: f64,
-    (unseen_for, tell): (Duration, fn(&str)),
+    (not_found_retry_for, tell): (Duration, fn(&str)),
     ask: impl Fn() -> F,
 ) -> Result<T, ProviderError> {
     let mut retry = Retry::new(jitter);
@@ -56,9 +57,9 @@ async fn retry_until_seen<T, F: Future<Output = Result<T, ProviderError>>>(
             Err(error) => error,
         };
         let pause = if error.kind == ErrorKind::Unseen {
-            let pause = retry.failed(clock.now(), unseen_for);
+            let pause = retry.failed(clock.now(), not_found_retry_for);
             if retry.failures() == 1 && pause.is_some() {
-                let limit = humantime::format_duration(unseen_for);
+                let limit = humantime::format_duration(not_found_retry_for);
                 tell(&format!(
                     "{error}: it may have been created just now; waiting for up to {limit}"
                 ));

@@ -29,7 +29,7 @@ use crate::record::lease::Lease;
 use crate::rollout::control::CommandReply;
 use crate::rollout::instance_refresh::Idle;
 use crate::rollout::planner::Preflight;
-use crate::rollout::way_back::WayBack;
+use crate::rollout::rollback_target::RollbackTarget;
 
 /// A deployment that was looked up in the cloud, and may be previewed or run.
 pub struct Rollout {
@@ -282,12 +282,12 @@ impl Rollout {
     /// Returns where a rollback goes whose rollout left no record: to the revision before the one
     /// that the fleet runs. `completed` and `previous` are those of a stored state; without
     /// them the caller's count, or else what the cloud shows of instances that are gone.
-    pub async fn way_back(
+    pub async fn rollback_target(
         &self,
         completed: Option<&Revision>,
         previous: Option<&Revision>,
-    ) -> WayBack {
-        self.context().way_back(completed, previous).await
+    ) -> RollbackTarget {
+        self.context().rollback_target(completed, previous).await
     }
 
     /// Returns the last revision before the completed one that the whole fleet is known to have run.

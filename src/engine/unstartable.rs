@@ -1,4 +1,4 @@
-//! Programs of the document that cannot be started here: a hook or a gate would fail by them.
+//! Programs of the document that cannot be started here: a hook or a gate that needs one fails.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -21,7 +21,7 @@ use self::arguments::{PROVIDER, Task};
 use self::return_values::ModuleResult;
 use crate::deployment::resource_state;
 use crate::document::Diagnostic;
-use crate::engine::{Caller, ControlOutcome, Rollout, Stop, UNSEEN_FOR};
+use crate::engine::{Caller, ControlOutcome, NOT_FOUND_RETRY_FOR, Rollout, Stop};
 use crate::host::process_context::ProcessContext;
 use crate::host::stdout::print_json_line;
 use crate::model::event::{Event, InstanceRefreshStep, Outcome};
@@ -101,8 +101,8 @@ async fn look(
     let place = |error| vec![Diagnostic::from_provider(&error, "", PROVIDER)];
     let fleet = providers.open(&task.config).await.map_err(place)?;
     let waits = task.command.is_none() && !task.mode.check;
-    let unseen_for = if waits { UNSEEN_FOR } else { Duration::ZERO };
-    let caller = Caller { unseen_for, ..context.caller(&context.rollout_id) };
+    let not_found_retry_for = if waits { NOT_FOUND_RETRY_FOR } else { Duration::ZERO };
+    let caller = Caller { not_found_retry_for, ..context.caller(&context.rollout_id) };
     let spec = task.spec.clone();
     let rollout = match task.command {
         None => Rollout::prepare(fleet, spec, &caller).await,

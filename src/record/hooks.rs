@@ -41,7 +41,7 @@ pub struct HookRecord {
     pub prepared: bool,
     /// `after_healthy` is done for the instances of the batch that were launched by then, by the
     /// cloud's clock. With updates in place: when it was done for all of them.
-    pub greeted: Option<Timestamp>,
+    pub after_healthy_done: Option<Timestamp>,
     /// Instances that the cloud launched later are of the current batch. By the cloud's clock.
     pub since: Option<Timestamp>,
 }
@@ -214,7 +214,7 @@ impl HookRecord {
             .with("batch", self.batch)
             .with_flag("open", self.open)
             .with_flag("prepared", self.prepared)
-            .with_some("healthy", self.greeted.map(|at| at.0))
+            .with_some("healthy", self.after_healthy_done.map(|at| at.0))
             .with_some("since", self.since.map(|at| at.0))
             .with_some("at", self.point.map(letter_of))
             .with_some("group", group)
@@ -244,7 +244,7 @@ impl HookRecord {
             point,
             group,
             prepared: is_set("prepared"),
-            greeted: fields.optional_number("healthy")?.map(Timestamp),
+            after_healthy_done: fields.optional_number("healthy")?.map(Timestamp),
             since: fields.optional_number("since")?.map(Timestamp),
         })
     }
@@ -267,7 +267,7 @@ impl HookRecord {
             point: Some(HookPoint::AfterHealthy),
             group: InstanceSet::of(group),
             prepared: true,
-            greeted: Some(Timestamp(1_800_000_000_000)),
+            after_healthy_done: Some(Timestamp(1_800_000_000_000)),
             since: Some(Timestamp(1_800_000_000_000)),
         }
     }

@@ -1,6 +1,6 @@
 //! The lease: one engine at a time on one target.
 //!
-//! It is a tag with its owner and a counter. The owner raises the counter every `RENEW`. An
+//! It is a tag with its owner and a counter. The owner raises the counter every `RENEW_PERIOD`. An
 //! engine that wants the lease watches the counter on its own clock and never compares two hosts'
 //! clocks. Tags have no compare-and-swap and reads lag, so two engines can overlap for a moment.
 //! That is why every mutation names its instance or sets an absolute value, and why an engine that
@@ -8,7 +8,7 @@
 //!
 //! Where the record is guarded ([`rolling_provider::Fleet::guards_record`]) an engine writes a
 //! lease only over the lease that it saw, so of several engines only one gets it. Its owner
-//! believes in it for `BELIEVE` only, which is over before another engine may take it.
+//! believes in it for `RENEW_DEADLINE` only, which is over before another engine may take it.
 
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ pub use crate::record::lease_wait::LeaseWait;
 use crate::record::{LEASE, RecordError};
 
 /// How often the owner raises the counter (RetryPeriod in Kubernetes' leader election).
-pub(crate) const RENEW: Duration = Duration::from_secs(10);
+pub(crate) const RENEW_PERIOD: Duration = Duration::from_secs(10);
 /// How long a counter must stay unchanged before its owner counts as dead (LeaseDuration in
 /// Kubernetes' leader election).
-pub const WATCH: Duration = Duration::from_secs(30);
+pub const LEASE_DURATION: Duration = Duration::from_secs(30);
 /// How long after its last renewal the owner of a guarded lease may still act (RenewDeadline in
 /// Kubernetes' leader election).
-pub(crate) const BELIEVE: Duration = Duration::from_secs(20);
+pub(crate) const RENEW_DEADLINE: Duration = Duration::from_secs(20);
 /// How long a lease that was taken over must stay ours before the engine relies on it.
 pub(crate) const SETTLE: Duration = Duration::from_secs(5);
 /// The same for a lease that nobody held.
@@ -47,7 +47,7 @@ pub struct Lease {
 impl Lease {
     /// Whether its owner has shown a sign of life lately, by the time `wall`. Its clock may differ.
     pub(crate) fn is_recent(&self, wall: Timestamp) -> bool {
-        self.at.is_none_or(|at| wall.since(at) <= WATCH)
+        self.at.is_none_or(|at| wall.since(at) <= LEASE_DURATION)
     }
 
     /// Returns the tag that holds this lease.
@@ -142,10 +142,10 @@ impl LeaseWatch {
         let (first, since) = self.first.get_or_insert_with(|| (found.clone(), now));
         if first != found {
             Claim::Held(found.owner.clone())
-        } else if now.since(*since) >= WATCH {
+        } else if now.since(*since) >= LEASE_DURATION {
             Claim::Take(SETTLE)
         } else {
-            Claim::Watch(*since + WATCH)
+            Claim::Watch(*since + LEASE_DURATION)
         }
     }
 }
@@ -188,7 +188,7 @@ mod tests {
         let read = Lease::from_tags(&mine.tags());
         assert_eq!(read.as_ref(), Some(&mine));
         let shown = read.and_then(|lease| lease.waits).expect("waits");
-        let shown: Vec<Wait> = shown.iter().map(|it| it.at(at(900), WATCH / 6)).collect();
+        let shown: Vec<Wait> = shown.iter().map(|it| it.at(at(900), LEASE_DURATION / 6)).collect();
         let deadline = at(910);
         let same = |wait: &Wait| Wait { deadline, ..wait.clone() };
         assert_eq!(shown, waits.iter().map(same).collect::<Vec<_>>());
@@ -202,7 +202,8 @@ mod tests {
             let lease = Lease { waits: waits_of(&many), ..lease(owner, u64::MAX) };
             assert!(lease.tags()[LEASE].len() <= LONGEST, "{:?}", lease.tags());
             let read = Lease::from_tags(&lease.tags()).and_then(|lease| lease.waits);
-            let shown = read.expect("waits").first().map(|it| it.at(at(0), WATCH).to_string());
+            let shown =
+                read.expect("waits").first().map(|it| it.at(at(0), LEASE_DURATION).to_string());
             let wanted = "i-00000000000000000 and 1 more to be gone (9 in all)";
             assert_eq!(shown.as_deref(), Some(wanted), "{owner}");
         }

@@ -1,11 +1,11 @@
-//! What a look changes in what an engine knows, and what to ask the fleet because of it.
+//! Applies a look to the state, and says what to ask the fleet because of it.
 
 use std::time::Duration;
 
 use rolling_provider::{Observation, Target};
 
 use super::planner::{Input, View};
-use super::state::{Best, RolloutState, ignored_in, members};
+use super::state::{LeastRemaining, RolloutState, ignored_in, members};
 use crate::model::spec::RollingDeployment;
 
 /// How long a launch is missing before the fleet is asked about it, and between two such calls.
@@ -54,7 +54,11 @@ pub(crate) fn absorb(
     let view = View::new(&input);
     let unlaunched = view.unlaunched(&input);
     let (size, updated, serving) = (view.window.size, view.updated(), view.serving());
-    state.waits.best.get_or_insert(Best::none(look.at)).find(size, updated, serving, look.at);
+    state
+        .waits
+        .least_remaining
+        .get_or_insert(LeastRemaining::none(look.at))
+        .find(size, updated, serving, look.at);
     // A size is lowered by missing instances only if these are not being launched. The activities
     // show that, so they are read each time.
     let asks_activities = launch_is_late(spec, state, &look)

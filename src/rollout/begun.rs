@@ -1,4 +1,4 @@
-//! What a plan changes in what an engine knows before its first action is carried out.
+//! Applies a plan to the state, before its first action is carried out.
 
 use rolling_provider::Timestamp;
 
@@ -21,7 +21,7 @@ pub(crate) fn begin(state: &mut RolloutState, plan: &Plan, now: Timestamp) -> Ve
     state.release(&plan.released, now);
     state.hooks.released(&plan.released);
     state.hooks.prepared.extend(plan.prepared.iter().cloned());
-    if plan.rests() {
+    if plan.waits_deliberately() {
         state.wait_deliberately(now);
     }
     let since = |is_there: bool, since: Option<Timestamp>| is_there.then(|| since.unwrap_or(now));

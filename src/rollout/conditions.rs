@@ -16,7 +16,7 @@ use crate::record::{Ending, Phase, Record, routing_fingerprint};
 pub(crate) fn refuse(input: &Input<'_>, command: Option<Command>) -> Result<(), ProviderError> {
     // A rollback does not need what is gone.
     let goes_back = command == Some(Command::Rollback);
-    if let Some(hindrance) = input.target.hindrances.first().filter(|_| !goes_back) {
+    if let Some(hindrance) = input.target.blockers.first().filter(|_| !goes_back) {
         return Err(hindrance.clone());
     }
     refuse_changed_routing(input)?;
@@ -207,7 +207,7 @@ mod tests {
     fn what_is_gone_and_surge_that_cannot_be_are_refused_before_the_cloud_is_asked() {
         let look = with_instance(look("lt-1:1"), "i-1", "lt-1:1");
         let gone = ProviderError::invalid("resolve", "load_balancer", "it is gone");
-        let hindered = Target { hindrances: vec![gone], ..target() };
+        let hindered = Target { blockers: vec![gone], ..target() };
         let refused = |spec: &RollingDeployment, target: &Target, command| {
             attribute(decide(spec, target, &look, None, |input| refuse(input, command)))
         };

@@ -7,15 +7,15 @@ use rolling_provider::{ErrorKind, InstanceId, Timestamp};
 use super::state::Halt;
 
 /// Returns the halt that follows when instances came that this rollout did not ask for
-/// (`strangers`), and the cloud does not let the fleet be rolled, with an error of this kind and
+/// (`unexplained_launches`), and the cloud does not let the fleet be rolled, with an error of this kind and
 /// `message`. None where the error says nothing about another rollout: the next look asks again.
 pub(crate) fn rolled_by_another(
-    strangers: &BTreeSet<InstanceId>,
+    unexplained_launches: &BTreeSet<InstanceId>,
     kind: ErrorKind,
     message: &str,
     now: Timestamp,
 ) -> Option<Halt> {
-    let ids: Vec<String> = strangers.iter().map(ToString::to_string).collect();
+    let ids: Vec<String> = unexplained_launches.iter().map(ToString::to_string).collect();
     let reason = || {
         format!(
             "{} came up on a revision that is neither this rollout's nor one that the fleet had \
@@ -33,8 +33,10 @@ mod tests {
 
     #[test]
     fn only_a_conflict_halts_and_no_revision_is_at_fault() {
-        let strangers = ["i-1".into(), "i-2".into()].into();
-        let halt = |kind| rolled_by_another(&strangers, kind, "a refresh is active", Timestamp(7));
+        let unexplained_launches = ["i-1".into(), "i-2".into()].into();
+        let halt = |kind| {
+            rolled_by_another(&unexplained_launches, kind, "a refresh is active", Timestamp(7))
+        };
         assert_eq!(halt(ErrorKind::Throttled), None);
         let halt = halt(ErrorKind::Conflict).expect("a halt");
         assert!(halt.reason.starts_with("i-1, i-2 came up on a revision"), "{}", halt.reason);

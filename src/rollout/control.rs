@@ -1,7 +1,7 @@
-//! What a command does to a rollout in each of its states, and what its caller is answered. Pure.
+//! What a command does to a rollout in each of its states, and the answer to its caller. Pure.
 //!
-//! The one table is [`effect`]: an engine at work obeys by it, a caller that finds no engine at
-//! work carries commands out by it, and every front-end answers by it. [`PendingCommand`] is the caller's
+//! [`effect`] is the one table. An engine at work, a caller that carries a command out because no engine
+//! is at work, and every front-end follow it. [`PendingCommand`] is the caller's
 //! side. The command is left beside the record, and evaluated again with every look, until an
 //! engine has obeyed it, it can change nothing any more, or no engine is there to obey it.
 

@@ -1,4 +1,4 @@
-//! What the gates' answers change in what an engine knows.
+//! Applies the answers of the gates to the state.
 
 use rolling_provider::Timestamp;
 

@@ -1,4 +1,4 @@
-//! What the end of a hook changes in what an engine knows.
+//! Applies the end of a hook to the state.
 
 use std::collections::BTreeSet;
 
@@ -50,7 +50,7 @@ fn done(state: &mut RolloutState, run: &HookRun, now: Timestamp) {
     let instances: BTreeSet<InstanceId> = all.filter(counts).cloned().collect();
     match run.point {
         HookPoint::BeforeDeregister => state.hooks.prepared.extend(instances.iter().cloned()),
-        HookPoint::AfterHealthy => state.hooks.greeted.extend(instances.iter().cloned()),
+        HookPoint::AfterHealthy => state.hooks.after_healthy_done.extend(instances.iter().cloned()),
         // The pause between two batches begins.
         HookPoint::AfterBatch => state.batch.ended = Some(now),
         HookPoint::BeforeRollout | HookPoint::BeforeRollback | HookPoint::AfterRollout => {}

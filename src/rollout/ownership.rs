@@ -12,14 +12,16 @@ use std::time::Duration;
 
 use rolling_provider::{Action, Tags, Timestamp};
 
-use crate::record::lease::{BELIEVE, Lease, RENEW, WATCH};
+use crate::record::lease::{LEASE_DURATION, Lease, RENEW_DEADLINE, RENEW_PERIOD};
 use crate::record::{LEASE, ROLLOUT, Record, record_in};
 use crate::rollout::state::LOOKS_LAG;
 
 /// Two thirds of the watch. Another engine may soon take a lease that was renewed this long ago,
 /// and what a look of that age shows no longer counts.
-pub const LATE: Duration = Duration::from_secs(WATCH.as_secs() * 2 / 3);
-const _: () = assert!(LATE.as_secs() == RENEW.as_secs() * 2 && BELIEVE.as_secs() <= LATE.as_secs());
+pub const LATE: Duration = Duration::from_secs(LEASE_DURATION.as_secs() * 2 / 3);
+const _: () = assert!(
+    LATE.as_secs() == RENEW_PERIOD.as_secs() * 2 && RENEW_DEADLINE.as_secs() <= LATE.as_secs()
+);
 
 /// A moment, by the engine's clock and by the wall clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -81,7 +83,7 @@ pub struct Ownership {
     too_early: bool,
     /// Whether this process may have been suspended since a look showed everything as it had left
     /// it.
-    stood_still: bool,
+    was_suspended: bool,
     /// The records that may show, the latest last.
     left: Vec<WrittenRecord>,
 }
@@ -97,7 +99,7 @@ impl Ownership {
             erasing: false,
             doubted: None,
             too_early: false,
-            stood_still: false,
+            was_suspended: false,
             left: Vec::new(),
         }
     }
@@ -126,18 +128,18 @@ impl Ownership {
 
     /// Whether no other engine can be at work at `now`, as far as that can be known.
     pub(crate) fn is_believed(&self, now: Moment) -> bool {
-        !self.guards || self.lease.is_none() || self.renewed.age(now) < BELIEVE
+        !self.guards || self.lease.is_none() || self.renewed.age(now) < RENEW_DEADLINE
     }
 
     /// Notes that this process may have been suspended.
-    pub fn stands_still(&mut self) {
-        self.stood_still = true;
+    pub fn note_suspension(&mut self) {
+        self.was_suspended = true;
     }
 
     /// Whether this process may have been suspended since a look showed everything as it had left
     /// it.
-    pub(crate) fn stood_still(&self) -> bool {
-        self.stood_still
+    pub(crate) fn was_suspended(&self) -> bool {
+        self.was_suspended
     }
 
     /// Returns the lease for the next renewal, after `look`. The look may show a renewal whose
@@ -152,7 +154,7 @@ impl Ownership {
     /// Whether the lease may be renewed at `now` although no look has shown it since the last
     /// renewal: no other engine can have taken it over meanwhile.
     pub(crate) fn may_renew_unseen(&self, now: Moment) -> bool {
-        self.holds() && !self.is_late(now) && self.doubted.is_none() && !self.stood_still
+        self.holds() && !self.is_late(now) && self.doubted.is_none() && !self.was_suspended
     }
 
     /// Notes that `lease` was written by a call that began at `at`.
@@ -195,10 +197,10 @@ impl Ownership {
         let lag = if self.guards { Duration::ZERO } else { LOOKS_LAG };
         self.left.retain(|left| left.replaced.is_none_or(|at| looked.since(at) <= lag));
         if self.doubted.is_none() {
-            self.too_early = self.renewed.age(now) < LATE && !self.stood_still;
+            self.too_early = self.renewed.age(now) < LATE && !self.was_suspended;
         }
         let Some(sign) = self.sign(look) else {
-            (self.doubted, self.stood_still) = (None, false);
+            (self.doubted, self.was_suspended) = (None, false);
             // On tags, a late look may still show a lease that is removed.
             self.erasing &= !self.guards;
             return Standing::Ours;

@@ -196,8 +196,9 @@ impl Run {
         };
         let happened = self.events.iter().filter(|envelope| happens(&envelope.event)).count();
         let Report { elapsed_ms, ticks, .. } = self.report;
-        let rests = elapsed_ms / u64::try_from(poll_interval.as_millis()).expect("a short one");
-        let most = 100 + 15 * happened as u64 + 2 * rests;
+        let waits_deliberately =
+            elapsed_ms / u64::try_from(poll_interval.as_millis()).expect("a short one");
+        let most = 100 + 15 * happened as u64 + 2 * waits_deliberately;
         assert!(ticks <= most, "{ticks} looks at {happened} things in {elapsed_ms} ms");
     }
 

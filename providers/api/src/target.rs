@@ -49,7 +49,7 @@ pub struct Target {
     pub protected_by: Option<&'static str>,
     /// What blocks a rollout from beginning or going forward, but not from being reported, halted or
     /// rolled back: a missing listener rule, for example.
-    pub hindrances: Vec<ProviderError>,
+    pub blockers: Vec<ProviderError>,
     /// Why no instance refresh of the fleet can roll back on its own, if that is the case.
     pub no_auto_rollback: Option<String>,
     /// What a reader of the plan should know: a weak health check, a stopped listener.
@@ -113,7 +113,7 @@ impl Target {
             protects_new: false,
             no_surge: None,
             protected_by: None,
-            hindrances: Vec::new(),
+            blockers: Vec::new(),
             no_auto_rollback: None,
             warnings: Vec::new(),
             warnings_of_long: Vec::new(),

@@ -87,8 +87,7 @@ impl Aws {
         if let Some(files) = credentials::files(config) {
             loader = loader.profile_files(files);
         }
-        let mut shared = loader.load().await;
-        check_endpoint(&shared)?;
+        let mut shared = with_address(loader.load().await)?;
 
         if scaled.is_some() {
             shared = on_this_host(shared)?;
@@ -213,9 +212,9 @@ impl AsyncSleep for SdkTime {
 }
 
 /// Refuses an endpoint that is no address: the SDK ends the process over an empty one.
-fn check_endpoint(shared: &SdkConfig) -> Result<(), ProviderError> {
+fn with_address(shared: SdkConfig) -> Result<SdkConfig, ProviderError> {
     let Some(endpoint) = shared.endpoint_url().filter(|endpoint| !is_address(endpoint)) else {
-        return Ok(());
+        return Ok(shared);
     };
     let message = format!("the endpoint {endpoint:?} is not an address");
     let error = ProviderError::invalid("connect to AWS", "provider:aws/endpoint_url", message);

@@ -62,7 +62,7 @@ impl AutoScalingGroupFleet {
             }
         }
         match self.look_up().await {
-            Ok(target) => found.errors.extend(target.hindrances),
+            Ok(target) => found.errors.extend(target.blockers),
             Err(error) if self.group.traffic.is_some() => found.errors.push(error),
             // The separate checks find these errors.
             Err(_) => {}

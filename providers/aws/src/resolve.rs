@@ -39,7 +39,7 @@ impl AutoScalingGroupFleet {
         self.lately.resolved_with(&group, began);
         let known = &self.resolved;
         self.refuse(&group)?;
-        let (arns, mut hindrances) = self.wanted_arns(&group);
+        let (arns, mut blockers) = self.wanted_arns(&group);
         let (wanted, aliases, target_groups, boot, scheduled, hooks) = tokio::join!(
             known.wanted.get_or_try_init(|| self.wanted(&group)),
             known.aliases.get_or_try_init(|| self.aliases(&group)),
@@ -52,12 +52,12 @@ impl AutoScalingGroupFleet {
         let (target_groups, boot) = (target_groups?.clone(), *boot?);
         let (scheduled, hooks) = (scheduled?.clone(), hooks?.clone());
         let mut warnings = self.warnings(&group, &target_groups, &wanted, &aliases);
-        hindrances.extend(self.undecidable(&group, &wanted).await?);
+        blockers.extend(self.undecidable(&group, &wanted).await?);
         warnings.extend(self.doubt());
         let is_there = |arn: &&String| target_groups.iter().any(|group| group.id.as_str() == *arn);
-        hindrances.extend(arns.iter().filter(|arn| !is_there(arn)).map(|arn| self.missing(arn)));
+        blockers.extend(arns.iter().filter(|arn| !is_there(arn)).map(|arn| self.missing(arn)));
         let arns: Vec<String> = arns.iter().filter(is_there).cloned().collect();
-        let second = self.second(&group, &target_groups, &mut hindrances).await?;
+        let second = self.second(&group, &target_groups, &mut blockers).await?;
         warnings.extend(second.iter().flat_map(|found| found.warnings.iter().cloned()));
         let traffic = self.group.traffic.iter();
         // A retry may resolve this fleet again; its groups are then the same.
@@ -82,7 +82,7 @@ impl AutoScalingGroupFleet {
             no_surge: mixed::is_weighted(&group)
                 .then(|| format!("group {:?} counts its instances by weights", self.group.name)),
             protected_by: controllers::protected_by(&group),
-            hindrances,
+            blockers,
             no_auto_rollback: self.no_auto_rollback(&wanted).await?,
             warnings,
             warnings_of_long: std::iter::once((RECORD_IS_LONG, RECORD_IN_TAGS.to_owned()))
@@ -158,17 +158,17 @@ impl AutoScalingGroupFleet {
         &self,
         group: &SdkGroup,
         target_groups: &[TargetGroup],
-        hindrances: &mut Vec<ProviderError>,
+        blockers: &mut Vec<ProviderError>,
     ) -> Result<Option<&Second>, ProviderError> {
         let Some(traffic) = &self.group.traffic else { return Ok(None) };
         let attached = group.target_group_arns();
         let look = || self.aws.second_target_group(traffic, attached, target_groups);
         let found = self.resolved.second.get_or_try_init(look).await?;
-        hindrances.extend(found.hindrances.iter().cloned());
+        blockers.extend(found.blockers.iter().cloned());
         if found.is_there {
             let ids = group.instances().iter().filter_map(|instance| instance.instance_id());
             let members = ids.map(InstanceId::new).collect();
-            hindrances.extend(self.aws.strangers_in(&found.group, &members).await?);
+            blockers.extend(self.aws.strangers_in(&found.group, &members).await?);
         }
         Ok(Some(found))
     }
@@ -237,15 +237,15 @@ impl AutoScalingGroupFleet {
         };
         let is_attached = |arn: &String| attached.contains(arn.as_str());
         let others = wanted.iter().enumerate().filter(|(_, arn)| !is_attached(arn));
-        let hindrances = others.map(|(index, arn)| {
+        let blockers = others.map(|(index, arn)| {
             let place = format!("{ARNS}/{index}");
             let message = format!("target group {arn} is not attached to the group");
             let known: Vec<&str> = attached.iter().copied().collect();
             let remedy = format!("attached are {}", known.join(", "));
             ProviderError::invalid("check the group", place, message).with_remedy(remedy)
         });
-        let hindrances = hindrances.collect();
-        (wanted.iter().filter(|arn| is_attached(arn)).cloned().collect(), hindrances)
+        let blockers = blockers.collect();
+        (wanted.iter().filter(|arn| is_attached(arn)).cloned().collect(), blockers)
     }
 
     /// Returns what `$Latest` or `$Default` stands for, where the group's own template uses it.

@@ -40,7 +40,7 @@ pub(crate) struct Second {
     /// Warnings for readers of the plan.
     pub warnings: Vec<String>,
     /// What does not exist, or cannot be used to shift requests.
-    pub hindrances: Vec<ProviderError>,
+    pub blockers: Vec<ProviderError>,
 }
 
 impl Aws {
@@ -54,10 +54,10 @@ impl Aws {
         counted: &[TargetGroup],
     ) -> Result<Second, ProviderError> {
         let second = &traffic.second_target_group_arn;
-        let mut hindrances = Vec::new();
+        let mut blockers = Vec::new();
         let mut hinders = |place: &str, message: String, remedy: &str| {
             let error = ProviderError::invalid("check the listener rules", place, message);
-            hindrances.push(error.with_remedy(remedy));
+            blockers.push(error.with_remedy(remedy));
         };
         if attached.contains(second) {
             let message = format!("target group {second} is attached to the group");
@@ -99,7 +99,7 @@ impl Aws {
             let remedy = "name one with auto_scaling_group.target_group_arns, or attach one";
             hinders(SECOND, message, remedy);
         }
-        Ok(Second { group, is_there, rules, warnings, hindrances })
+        Ok(Second { group, is_there, rules, warnings, blockers })
     }
 
     /// Returns why nothing can be shifted to a target group that holds targets other than

@@ -248,7 +248,7 @@ impl Fleet for Simulator {
             processes: PROCESSES,
             protects_new: self.config.protects_new,
             no_surge: None,
-            hindrances: Vec::new(),
+            blockers: Vec::new(),
             no_auto_rollback: None,
             protected_by: None,
             warnings_of_long: Vec::new(),

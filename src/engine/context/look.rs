@@ -68,16 +68,20 @@ impl RolloutContext {
     /// Asks the cloud whether another process rolls the fleet, if instances came that this rollout
     /// did not ask for: two competing rollouts would never end.
     async fn ask_who_else_rolls(&mut self, session: &mut Session<'_>) {
-        let Some(strangers) = self.state.strangers_to_ask_about(&self.target, &self.look) else {
+        let Some(unexplained_launches) =
+            self.state.strangers_to_ask_about(&self.target, &self.look)
+        else {
             return;
         };
         let answer = self.fleet.may_roll(false).await;
         let Err(error) = answer else {
-            self.state.launches.asked_about.extend(strangers);
+            self.state.launches.asked_about.extend(unexplained_launches);
             return;
         };
         let now = self.clock.now();
-        if let Some(halt) = rolled_by_another(&strangers, error.kind, &with_remedy(&error), now) {
+        if let Some(halt) =
+            rolled_by_another(&unexplained_launches, error.kind, &with_remedy(&error), now)
+        {
             self.halt(halt, session);
         }
     }

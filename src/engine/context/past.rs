@@ -1,5 +1,5 @@
-//! Where a rollback goes whose rollout is over: from what the caller keeps, or else from what the
-//! cloud still knows of instances that are gone, in one more read.
+//! Where a rollback of a rollout that is over goes: by what the caller keeps, or else by what the cloud
+//! still knows of instances that are gone, in one more read.
 
 use std::collections::BTreeSet;
 
@@ -8,16 +8,16 @@ use rolling_provider::{Lifecycle, Revision, TerminatedInstance};
 use super::RolloutContext;
 use crate::engine::look_up::with_retries;
 use crate::rollout::planner;
-use crate::rollout::way_back::{Past, WayBack};
+use crate::rollout::rollback_target::{Past, RollbackTarget};
 
 impl RolloutContext {
     /// Returns the revision to go back to from what the fleet runs. `completed` and `previous` are
     /// those of a stored state; the caller's own count where they are not given.
-    pub(in crate::engine) async fn way_back(
+    pub(in crate::engine) async fn rollback_target(
         &self,
         completed: Option<&Revision>,
         previous: Option<&Revision>,
-    ) -> WayBack {
+    ) -> RollbackTarget {
         let resolve = |revision: &Revision| self.target.resolve(revision).clone();
         let completed = completed.or(self.caller.completed.as_ref()).map(resolve);
         let previous = previous.or(self.caller.previous.as_ref()).map(resolve);
@@ -33,13 +33,13 @@ impl RolloutContext {
             size: self.size() as usize,
         };
         let present = self.present();
-        let known = past.way_back(&present);
-        if !matches!(known, WayBack::Unknown(_)) || is_in_place {
+        let known = past.rollback_target(&present);
+        if !matches!(known, RollbackTarget::Unknown(_)) || is_in_place {
             return known;
         }
         let terminated = self.terminated().await;
         past.terminated = terminated.iter().collect();
-        past.way_back(&present)
+        past.rollback_target(&present)
     }
 
     /// Returns the revision before `completed`: the one that the whole fleet ran when this process

@@ -9,7 +9,7 @@ use super::open_targets::Rollout;
 use crate::deployment::{resource_state, stored_state};
 use crate::document::{Diagnostic, Resource, rolled_back_to};
 use crate::record::command::Command;
-use crate::rollout::way_back::{Candidate, WayBack};
+use crate::rollout::rollback_target::{Candidate, RollbackTarget};
 
 /// A file with the state that a front-end keeps.
 pub(super) struct StoredState {
@@ -75,20 +75,22 @@ pub(super) async fn find(
         found(format!("nothing is known from {name} (--state): {why}"))
     })?;
     let (completed, previous) = state.map(resource_state::stored_revisions).unwrap_or_default();
-    let way_back = rollout.way_back(completed.as_ref(), previous.as_ref()).await;
-    match way_back {
+    let rollback_target = rollout.rollback_target(completed.as_ref(), previous.as_ref()).await;
+    match rollback_target {
         // A rollout that stopped half-way shows nothing of the time before it.
-        WayBack::Known(known)
+        RollbackTarget::Known(known)
             if accepts(resource, &known) && (state.is_some() || rollout.record().is_none()) =>
         {
             Ok(AfterEnd::RollBackTo(known))
         }
-        WayBack::Done { from } => Ok(AfterEnd::Done(format!(
+        RollbackTarget::Done { from } => Ok(AfterEnd::Done(format!(
             "nothing to do: {} runs the revision before {from} already, by the stored state",
             rollout.target().name
         ))),
-        WayBack::Known(known) => Err(uncertain(resource, found(message), &[known])),
-        WayBack::Unknown(candidates) => Err(uncertain(resource, found(message), &candidates)),
+        RollbackTarget::Known(known) => Err(uncertain(resource, found(message), &[known])),
+        RollbackTarget::Unknown(candidates) => {
+            Err(uncertain(resource, found(message), &candidates))
+        }
     }
 }
 

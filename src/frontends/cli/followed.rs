@@ -6,7 +6,7 @@
 use rolling_provider::Timestamp;
 
 use crate::engine::Rollout;
-use crate::record::lease::{Lease, WATCH};
+use crate::record::lease::{LEASE_DURATION, Lease};
 use crate::record::{Ending, Phase, Record};
 use crate::report::exit_codes::{ABORTED, FAILED, ROLLED_BACK, exit_code};
 use crate::rollout::instance_refresh;
@@ -59,7 +59,9 @@ impl Followed {
         let now = rollout.clock().now();
         let Some(lease) = rollout.lease() else { return Some(ENDED) };
         match &self.lease {
-            Some((seen, since)) if *seen == lease => (now.since(*since) > WATCH).then_some(SILENT),
+            Some((seen, since)) if *seen == lease => {
+                (now.since(*since) > LEASE_DURATION).then_some(SILENT)
+            }
             _ => {
                 self.lease = Some((lease, now));
                 None

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::document::{Diagnostic, PROVIDER, Resource};
-use crate::engine::{Caller, UNSEEN_FOR};
+use crate::engine::{Caller, NOT_FOUND_RETRY_FOR};
 use crate::frontends::cli::Arguments;
 use crate::frontends::cli::arguments::load;
 use crate::host::process_context::ProcessContext;
@@ -50,9 +50,9 @@ pub(super) async fn prepare_changed(
         let place = |error| vec![Diagnostic::from_provider(&error, &resource.pointer, PROVIDER)];
         let fleet = providers.open(&resource.config).await.map_err(place)?;
         let waits = matches!(purpose, Purpose::Begin);
-        let unseen_for = if waits { UNSEEN_FOR } else { Duration::ZERO };
+        let not_found_retry_for = if waits { NOT_FOUND_RETRY_FOR } else { Duration::ZERO };
         let tell = |message: &str| print_line(&mut io::stderr(), &printable::line(message));
-        let caller = Caller { unseen_for, tell, ..context.caller(&context.rollout_id) };
+        let caller = Caller { not_found_retry_for, tell, ..context.caller(&context.rollout_id) };
         let spec = resource.spec.clone();
         let rollout = match purpose {
             Purpose::Begin | Purpose::Plan => Rollout::prepare(fleet, spec, &caller).await,

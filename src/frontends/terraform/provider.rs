@@ -22,7 +22,7 @@ use super::{convert, proto as p};
 use crate::deployment::resource_state::{self, KnownBy};
 use crate::deployment::{self, OpenError, config_to_look_with};
 use crate::document::{self, Diagnostic, launch_template, normalised};
-use crate::engine::{Caller, Rollout, Stop, UNSEEN_FOR};
+use crate::engine::{Caller, NOT_FOUND_RETRY_FOR, Rollout, Stop};
 use crate::host::process_context::ProcessContext;
 use crate::providers::Providers;
 use crate::record::Record;
@@ -278,8 +278,8 @@ impl Provider {
         };
         let owner = format!("{}.{number}", self.context.owner);
         let (completed, previous) = resource_state::stored_revisions(prior);
-        let unseen_for = UNSEEN_FOR;
-        Caller { completed, previous, owner, unseen_for, ..self.context.caller(&rollout) }
+        let not_found_retry_for = NOT_FOUND_RETRY_FOR;
+        Caller { completed, previous, owner, not_found_retry_for, ..self.context.caller(&rollout) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What of the user's is run at which point of a rollout. Hooks act, gates ask.
+//! The user's hooks, and the points of a rollout at which they are run. Hooks act, gates ask.
 
 use std::collections::BTreeMap;
 use std::fmt;

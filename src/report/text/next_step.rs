@@ -1,5 +1,7 @@
 //! What to do after a rollout that did not succeed: the sentences of every front-end.
 
+use rolling_provider::Revision;
+
 use crate::model::event::{Cause, Outcome, Report};
 
 /// What to do next.
@@ -13,6 +15,8 @@ pub(crate) enum NextStep {
     CorrectRevision,
     /// Correct the cause, and begin again.
     CorrectCause,
+    /// The same, or go back: some instances run the new revision, and others the one before.
+    CorrectOrRollBack,
     /// Correct the cause, and begin again, which only puts back what is borrowed.
     Restore,
     /// Find capacity, and begin again.
@@ -46,6 +50,8 @@ pub(crate) struct Wording<'a> {
     pub(crate) again: &'a str,
     /// Decides what becomes of a rollout that is paused.
     pub(crate) decide: &'a str,
+    /// Goes back to the completed revision.
+    pub(crate) roll_back: &'a str,
     /// Follows an instance refresh, or ends it.
     pub(crate) follow: &'a str,
     /// Waits for another engine, or ends it.
@@ -82,18 +88,22 @@ impl NextStep {
             Some(Cause::Command) if is_back => NextStep::RollForward,
             Some(Cause::Undecided) if is_back => NextStep::DecideInTime,
             Some(Cause::Revision) | None if is_back => NextStep::CorrectRevision,
+            _ if !is_back && is_mixed(report) => NextStep::CorrectOrRollBack,
             _ => NextStep::CorrectCause,
         }
     }
 
     /// Says it as a clause without a capital; empty for nothing.
     pub(crate) fn sentence(self, wording: &Wording<'_>) -> String {
-        let Wording { again, decide, follow, wait, look } = wording;
+        let Wording { again, decide, roll_back, follow, wait, look } = wording;
         match self {
             NextStep::Nothing => String::new(),
             NextStep::Follow => (*follow).to_owned(),
             NextStep::CorrectRevision => format!("correct the revision, then {again}"),
             NextStep::CorrectCause => format!("correct the cause, then {again}"),
+            NextStep::CorrectOrRollBack => {
+                format!("correct the cause, then {again}; or {roll_back}")
+            }
             NextStep::FindCapacity => format!(
                 "wait until the cloud has capacity, or allow other instance types or zones; then \
                  {again}"
@@ -135,6 +145,14 @@ pub(crate) fn capital(message: &str) -> String {
     }
     let (first, remaining) = message.split_at(1);
     first.to_ascii_uppercase() + remaining
+}
+
+/// Whether some instances run the wanted revision, and others the completed one.
+fn is_mixed(report: &Report) -> bool {
+    let run = |revision: &Revision| {
+        report.instances.iter().any(|instance| instance.revision.as_ref() == Some(revision))
+    };
+    run(&report.to) && report.completed.as_ref().is_some_and(|it| *it != report.to && run(it))
 }
 
 #[cfg(test)]

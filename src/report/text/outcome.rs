@@ -79,6 +79,7 @@ const WORDING: Wording<'static> = Wording {
     again: "run apply again",
     decide: "`rolling resume` continues it, `rolling rollback` rolls it back, `rolling abort` ends \
              it",
+    roll_back: "`rolling rollback` goes back",
     follow: "apply follows it again, `rolling abort` cancels it, `rolling rollback` rolls it back",
     wait: "wait for it to end, or end it with `rolling abort`; for another revision `rolling apply \
            --supersede`",

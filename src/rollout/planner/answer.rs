@@ -68,7 +68,7 @@ impl Plan {
     }
 
     /// Whether the rollout waits deliberately, which does not count as a lack of progress.
-    pub(crate) fn rests(&self) -> bool {
+    pub(crate) fn waits_deliberately(&self) -> bool {
         let deliberate = [WaitKind::Gate, WaitKind::Hook, WaitKind::Pause, WaitKind::Termination];
         self.waits_for(&deliberate)
             || self.stands_at_checkpoint()

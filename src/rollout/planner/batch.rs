@@ -101,7 +101,8 @@ impl<'a> Queue<'a> {
     /// Marks all of them as serving.
     pub(crate) fn all_serve(&mut self) {
         let members = std::mem::take(&mut self.zones).into_values().flatten();
-        let serving = |member| Member { serves: true, gets_requests: true, surely: true, ..member };
+        let serving =
+            |member| Member { serves: true, gets_requests: true, surely_serves: true, ..member };
         *self = Queue::of(members.map(serving));
     }
 
@@ -241,7 +242,7 @@ pub(super) fn spread<'a>(
 pub(crate) fn surplus(view: &View<'_>, count: usize) -> BTreeSet<InstanceId> {
     let order = |m: &Member<'_>| (!m.serves, !m.soaked, m.is_new, m.instance.launched_at);
     let mut zones: BTreeMap<&str, Vec<&Member<'_>>> = BTreeMap::new();
-    for member in view.members.iter().filter(|m| !m.spared && !m.is_victim) {
+    for member in view.members.iter().filter(|m| !m.not_surplus && !m.is_victim) {
         zones.entry(&member.instance.zone).or_default().push(member);
     }
     for members in zones.values_mut() {
@@ -296,7 +297,7 @@ mod tests {
                 failed: *kind == 3,
                 serves: *kind != 1,
                 gets_requests: *kind != 1,
-                surely: *kind != 1,
+                surely_serves: *kind != 1,
                 in_primary: *kind != 2,
                 soaked: *kind != 3,
                 ..Member::example(id, instance)

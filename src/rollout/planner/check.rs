@@ -1,9 +1,9 @@
 //! An independent judge of plans.
 //!
 //! It counts for itself, from the observation: it uses neither `View`, in which the planner counts,
-//! nor any of the planner's decisions. It shares with them the input: `RolloutState` with what that
-//! derives (`size`, `desired`, `may_be_out`, `is_protected`), and `Window::resolve`. A fault in these
-//! deceives both; the witness of the tests, which knows the true state, would show it. The engine
+//! nor any of the planner's decisions. It shares with them the input: `RolloutState` with its
+//! derived values (`size`, `desired`, `may_be_out`, `is_protected`), and `Window::resolve`. A fault in
+//! these deceives both; the witness of the tests, which knows the true state, shows it. The engine
 //! asks it before every tick and refuses a plan with violations. Tests use it to check every plan.
 
 mod hooks;

@@ -19,7 +19,7 @@ pub(crate) const CLOCKS_DIFFER: Duration = Duration::from_secs(10);
 
 /// Returns when less must be left to do than ever before.
 pub(crate) fn progress_deadline(input: &Input<'_>) -> Timestamp {
-    let since = input.state.waits.best.map_or(input.state.started, |best| best.at);
+    let since = input.state.waits.least_remaining.map_or(input.state.started, |least| least.at);
     since + input.spec.progress_deadline(input.drain())
 }
 

@@ -225,7 +225,7 @@ impl HaltContext<'_> {
         let detail = match back.filter(|_| view.serving() > view.window.floor() as usize) {
             Some(_) => NOT_YET_SURE.into(),
             None => {
-                let aside = view.members.iter().find(|m| m.spared && m.instance.protected);
+                let aside = view.members.iter().find(|m| m.not_surplus && m.instance.protected);
                 let aside = aside.map(|m| format!("; {} is protected from scale-in", m.id));
                 view.at_floor() + &aside.unwrap_or_default()
             }

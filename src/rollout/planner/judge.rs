@@ -1,4 +1,4 @@
-//! Judges plans before they are carried out: no step that breaks a promise is.
+//! Judges plans before they are carried out: a step that breaks a promise is not carried out.
 
 use rolling_provider::Timestamp;
 

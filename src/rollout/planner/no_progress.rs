@@ -14,7 +14,7 @@ fn instances_to_come(count: u32) -> String {
 /// Blames the last call that the cloud did not take, if one failed since there was progress.
 fn removal_fails(input: &Input<'_>, blockers: &[String]) -> (Cause, String) {
     let names = some_of(blockers);
-    let since = input.state.waits.best.map_or(input.state.started, |best| best.at);
+    let since = input.state.waits.least_remaining.map_or(input.state.started, |least| least.at);
     match &input.state.failures.last_call {
         Some((at, action, error)) if *at >= since => {
             (Cause::Call, format!("{names}; a call failed: {}: {error}", input.named(action)))
@@ -42,7 +42,7 @@ pub(super) fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
             (Cause::Call, format!("{}, which fails: {error}", input.named(action)))
         }
         // What was so before the rollback says nothing about the revision that it restores.
-        (None, false, _) if idle().all(|m| m.excused || taken_out(&m)) => {
+        (None, false, _) if idle().all(|m| m.not_blamed || taken_out(&m)) => {
             (Cause::Others, some_of(&blockers))
         }
         (None, false, _) if idle().all(|member| is_in_launch_hook(input, member.id)) => {

@@ -1,5 +1,5 @@
-//! What can be known beforehand that prevents a rollout from succeeding, or may. What does so for
-//! certain is refused before anything is changed.
+//! Refusals and warnings before anything changes: what prevents a rollout from succeeding for certain
+//! is refused, and what may prevent it is warned of.
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use rolling_provider::Revision;
 use super::input::Input;
 use super::set_aside::{left_alone, set_aside};
 use super::shortfall::{idle_now, missing_now};
-use super::{Member, View, borrow, is_converged, paper, restart, run_by, termination};
+use super::{Member, View, borrow, dry_run, is_converged, restart, run_by, termination};
 use crate::model::moment::moment;
 use crate::model::preview::{Borrowing, Preview};
 use crate::model::spec::{BatchSize, Executor, OnFailure, Pacing, Policy, TrafficStep};
@@ -24,7 +24,7 @@ pub fn preview(input: &Input<'_>) -> Preview {
     }
     let view = View::new(input);
     let changes = !is_converged(input);
-    let batches = if changes { paper::batches(input, &view) } else { Vec::new() };
+    let batches = if changes { dry_run::batches(input, &view) } else { Vec::new() };
     let expected = if changes { costs::expected(input, &batches) } else { Duration::ZERO };
     let mut warnings = warnings(input, &view, changes);
     if changes {

@@ -41,7 +41,7 @@ pub(crate) fn retire(
 ) {
     let victims = view.members.iter().filter(|m| m.is_victim || chosen.contains(m.id));
     // Somebody protects it since it was chosen: it goes back into rotation.
-    let stays = |m: &&Member<'_>| m.is_victim && m.instance.protected && m.spared;
+    let stays = |m: &&Member<'_>| m.is_victim && m.instance.protected && m.not_surplus;
     let may_stay = input.state.direction.halt.is_none() && !input.is_in_place();
     let (staying, victims): (Vec<&Member<'_>>, Vec<&Member<'_>>) =
         victims.partition(|member| may_stay && stays(member));

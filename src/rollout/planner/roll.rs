@@ -1,6 +1,5 @@
-//! Plans a rollout, or a rollback to the completed revision.
-//!
-//! It borrows, replaces and restores.
+//! Plans a rollout, or a rollback to the completed revision: the order of everything in a tick, and the
+//! end.
 
 use std::collections::BTreeSet;
 
@@ -139,7 +138,8 @@ fn start_next(
 /// Waits for instances that are to stay and that we have put back into rotation, until they serve
 /// for sure. Returns whether it does.
 fn wait_for_returning(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
-    let doubtful = view.members.iter().filter(|member| member.gets_requests && !member.surely);
+    let doubtful =
+        view.members.iter().filter(|member| member.gets_requests && !member.surely_serves);
     let doubtful: Vec<InstanceId> = doubtful.map(|member| member.id.clone()).collect();
     if let Some(deadline) = input.state.put_back_until().filter(|_| !doubtful.is_empty()) {
         plan.wake_at(Some(deadline), input.now);
@@ -147,7 +147,7 @@ fn wait_for_returning(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bo
         plan.wait(Wait { kind, instances: doubtful, detail, deadline });
         return true;
     }
-    let returns = view.members.iter().filter(|member| member.spared && !member.serves);
+    let returns = view.members.iter().filter(|member| member.not_surplus && !member.serves);
     let returns = returns.filter_map(|m| Some((m.id, m.history?)));
     let returns = returns.filter(|(id, history)| {
         let is_ours = input.state.was_put_back(id) && !history.taken_out;
@@ -214,7 +214,7 @@ fn surplus(input: &Input<'_>, view: &View<'_>) -> BTreeSet<InstanceId> {
 /// Plans the end, when only instances that are set aside, and what is borrowed, are left.
 fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) {
     let spec = input.spec;
-    if wait_for_excused(input, view, plan) {
+    if wait_for_not_blamed(input, view, plan) {
         return;
     }
     if spec.standby == SetAside::Refresh && !view.standby.is_empty() {
@@ -265,9 +265,10 @@ fn finish(input: &Input<'_>, view: &View<'_>, record: &Record, plan: &mut Plan) 
 /// Waits for instances that a rollback does not answer for, as long as they may come to serve.
 ///
 /// Returns whether one still has time. What does not serve by then stays as it is, and is reported.
-fn wait_for_excused(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
-    let excused = view.members.iter().filter(|m| m.excused && !m.is_victim && !m.is_taken_out());
-    let histories = excused.filter_map(|member| Some((member.id, member.history?)));
+fn wait_for_not_blamed(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+    let not_blamed =
+        view.members.iter().filter(|m| m.not_blamed && !m.is_victim && !m.is_taken_out());
+    let histories = not_blamed.filter_map(|member| Some((member.id, member.history?)));
     let due = histories.map(|(id, history)| (id, history, history.deadline(&input.spec.health)));
     let coming: Vec<_> = due.filter(|(.., deadline)| input.now < *deadline).collect();
     let Some(deadline) = coming.iter().map(|(.., deadline)| *deadline).min() else { return false };

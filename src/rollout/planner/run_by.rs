@@ -1,4 +1,4 @@
-//! Which revision the fleet runs, where no record says so.
+//! Which revision the fleet runs, where there is no record.
 
 use rolling_provider::{Lifecycle, Revision};
 

@@ -173,7 +173,7 @@ pub(crate) fn has_all(input: &Input<'_>) -> bool {
 /// Whether `member` is a new instance that runs and is to stay.
 fn is_good(member: &Member<'_>) -> bool {
     let runs = member.instance.lifecycle == Lifecycle::InService;
-    let is_new = member.is_new && !member.failed && !member.excused;
+    let is_new = member.is_new && !member.failed && !member.not_blamed;
     is_new && !member.is_victim && !member.instance.ignored && runs
 }
 

@@ -215,8 +215,8 @@ fn set_aside_too_long(input: &Input<'_>, view: &View<'_>) -> Option<Verdict> {
 /// others too few would.
 pub(crate) fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
     let (surge, size) = (input.state.surge(), view.window.size);
-    let spared = || view.members.iter().filter(|member| member.spared);
-    let idle: Vec<String> = spared()
+    let not_surplus = || view.members.iter().filter(|member| member.not_surplus);
+    let idle: Vec<String> = not_surplus()
         .filter(|member| !member.serves)
         .map(|member| {
             let why = member.history.and_then(|history| history.trouble.as_deref());
@@ -225,8 +225,9 @@ pub(crate) fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
         .collect();
     let why = match idle.is_empty() {
         true => {
-            let spared: Vec<String> = spared().map(|member| member.id.to_string()).collect();
-            format!("{} may not be scaled in", some_of(&spared))
+            let not_surplus: Vec<String> =
+                not_surplus().map(|member| member.id.to_string()).collect();
+            format!("{} may not be scaled in", some_of(&not_surplus))
         }
         false => format!(
             "{} may not be scaled in, and if another one went instead, fewer than {} would serve",

@@ -40,7 +40,7 @@ pub(crate) struct Member<'a> {
     pub(crate) failed: bool,
     /// Whether it runs the restored revision and does not serve, and the rollback did not cause
     /// that. Nothing waits for it to serve, and it stays unless the floor needs another in its place.
-    pub(crate) excused: bool,
+    pub(crate) not_blamed: bool,
     /// Whether it is a victim.
     pub(crate) is_victim: bool,
     /// Whether it is to be replaced but set aside, so that the rollout waits for it.
@@ -48,7 +48,7 @@ pub(crate) struct Member<'a> {
     /// Whether the rollout must not replace it, whatever it runs.
     pub(crate) left_alone: bool,
     /// Whether it is not to be removed as surplus, whatever it runs.
-    pub(crate) spared: bool,
+    pub(crate) not_surplus: bool,
     /// Whether it takes requests, as every target group reports, and is not on its way out.
     pub(crate) serves: bool,
     /// Whether it serves where requests go, or can return to at once: the floor counts it.
@@ -57,7 +57,7 @@ pub(crate) struct Member<'a> {
     ///
     /// Not so if it was put back into rotation so recently that this look may be from before it was
     /// taken out.
-    pub(crate) surely: bool,
+    pub(crate) surely_serves: bool,
     /// Whether it is healthy where all requests go in the end. Always so where none are shifted.
     pub(crate) in_primary: bool,
     /// Whether it has served for the whole soak without a break, up to now.
@@ -106,14 +106,15 @@ impl<'a> View<'a> {
                 instance,
                 is_new,
                 failed,
-                excused: is_new && !failed && !serves && is_excused(input, history),
+                not_blamed: is_new && !failed && !serves && is_not_blamed(input, history),
                 is_victim: state.rotation.victims.contains(id),
                 set_aside: protected && spec.protected == SetAside::Wait,
                 left_alone: instance.ignored || (protected && spec.protected == SetAside::Ignore),
-                spared: instance.ignored || (is_protected && spec.protected != SetAside::Refresh),
+                not_surplus: instance.ignored
+                    || (is_protected && spec.protected != SetAside::Refresh),
                 serves,
                 gets_requests,
-                surely: gets_requests && !state.may_be_out(id, now),
+                surely_serves: gets_requests && !state.may_be_out(id, now),
                 in_primary,
                 soaked: serves && since.is_some_and(|since| now.since(since) >= soak),
                 history,
@@ -124,7 +125,7 @@ impl<'a> View<'a> {
         let missing = u32::try_from(missing).unwrap_or(u32::MAX);
         let terminating = termination::terminating(input);
         let mut view = View { members, standby, window, missing, terminating };
-        view.replace_excused(input);
+        view.replace_not_blamed(input);
         view
     }
 
@@ -132,7 +133,7 @@ impl<'a> View<'a> {
     ///
     /// Only once those of the failed revision that do not serve are gone, and the floor lets none
     /// of the others go.
-    fn replace_excused(&mut self, input: &Input<'_>) {
+    fn replace_not_blamed(&mut self, input: &Input<'_>) {
         if input.state.direction.rolls_back.is_none() {
             return;
         }
@@ -141,11 +142,11 @@ impl<'a> View<'a> {
         let is_stuck =
             self.spare() == 0 && last.clone().next().is_some() && last.all(|member| member.serves);
         let health = &input.spec.health;
-        for member in self.members.iter_mut().filter(|member| member.excused) {
+        for member in self.members.iter_mut().filter(|member| member.not_blamed) {
             let overdue = member.history.is_some_and(|h| input.now >= h.deadline(health));
-            let may_go = overdue && !member.is_taken_out() && !member.spared;
+            let may_go = overdue && !member.is_taken_out() && !member.not_surplus;
             if member.is_victim || (is_stuck && may_go) {
-                (member.is_new, member.excused) = (false, false);
+                (member.is_new, member.not_blamed) = (false, false);
             }
         }
     }
@@ -190,7 +191,7 @@ impl<'a> View<'a> {
     /// Returns the new instances that do not count yet: they boot, do not serve, or soak.
     pub(crate) fn unsoaked(&self) -> impl Iterator<Item = &Member<'a>> + Clone {
         let new = self.members.iter().filter(|m| m.is_new && !m.is_victim && !m.failed);
-        new.filter(|member| !member.soaked && !member.excused)
+        new.filter(|member| !member.soaked && !member.not_blamed)
     }
 
     /// Returns how many instances take requests now.
@@ -200,15 +201,15 @@ impl<'a> View<'a> {
 
     /// Returns how many instances that take requests may go out of rotation.
     pub(crate) fn spare(&self) -> usize {
-        let surely = self.members.iter().filter(|member| member.surely).count();
-        surely.saturating_sub(self.window.floor() as usize)
+        let surely_serves = self.members.iter().filter(|member| member.surely_serves).count();
+        surely_serves.saturating_sub(self.window.floor() as usize)
     }
 
     /// Says why none of those that serve may go.
     pub(crate) fn at_floor(&self) -> String {
         let serving = self.members.iter().filter(|member| member.gets_requests).count();
         let floor = self.window.floor() as usize;
-        let doubtful = self.members.iter().filter(|m| m.gets_requests && !m.surely).count();
+        let doubtful = self.members.iter().filter(|m| m.gets_requests && !m.surely_serves).count();
         match serving > floor && doubtful > 0 {
             true => format!(
                 "{serving} serve, {doubtful} of them registered again so lately that looks may be \
@@ -231,7 +232,7 @@ impl<'a> View<'a> {
     /// set.
     pub(crate) fn is_complete(&self) -> bool {
         let aside = |m: &Member<'_>| !m.is_new && (m.set_aside || m.left_alone);
-        let stays = |m: &&Member<'_>| (aside(m) || m.excused) && !m.is_victim;
+        let stays = |m: &&Member<'_>| (aside(m) || m.not_blamed) && !m.is_victim;
         let stay = self.members.iter().filter(stays).count();
         self.updated() + stay >= self.window.size as usize
     }
@@ -276,14 +277,14 @@ impl<'a> Member<'a> {
             instance,
             is_new: false,
             failed: false,
-            excused: false,
+            not_blamed: false,
             is_victim: false,
             set_aside: false,
             left_alone: false,
-            spared: false,
+            not_surplus: false,
             serves: true,
             gets_requests: true,
-            surely: true,
+            surely_serves: true,
             in_primary: true,
             soaked: true,
             history: None,
@@ -330,7 +331,7 @@ impl Member<'_> {
 }
 
 /// Whether a rollback does not answer for an instance that does not serve.
-fn is_excused(input: &Input<'_>, history: Option<&InstanceHistory>) -> bool {
+fn is_not_blamed(input: &Input<'_>, history: Option<&InstanceHistory>) -> bool {
     let rolls_back = input.state.direction.rolls_back.is_some();
     rolls_back && history.is_some_and(|history| history.predates)
 }

@@ -9,14 +9,14 @@ use rolling_provider::{
 };
 
 use super::history::is_out;
-use super::{Best, GateState, HookState, InstanceHistory, LaunchHistory, RolloutState};
+use super::{GateState, HookState, InstanceHistory, LaunchHistory, LeastRemaining, RolloutState};
 
 impl RolloutState {
     /// Makes `target`, whose revision is the completed one, the target of the rollout. Victims of
     /// that revision are good again and go back into rotation.
     pub(crate) fn start_rollback(&mut self, target: &Target, reason: String, now: Timestamp) {
         self.direction.rolls_back = Some(reason);
-        self.waits.best = Some(Best::none(now));
+        self.waits.least_remaining = Some(LeastRemaining::none(now));
         self.direction.rolls_back_since = now;
         // Instances that failed before are no failures of the restored revision.
         let failed = self.failures.failed.keys();

@@ -35,8 +35,8 @@ impl RolloutState {
     /// Returns what others changed during the rollout and may change again, as phrases.
     pub(crate) fn changed_by_others(&self, wanted: &Revision) -> Vec<String> {
         let times = match self.launches.launched.set_back {
-            0 => return Vec::new(),
-            1 => "once".to_owned(),
+            // One look may be late.
+            0 | 1 => return Vec::new(),
             times => format!("{times} times"),
         };
         vec![format!(

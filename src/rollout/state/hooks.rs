@@ -17,7 +17,7 @@ pub(crate) struct HookState {
     /// Instances for which `before_deregister` is done.
     pub(crate) prepared: BTreeSet<InstanceId>,
     /// Instances for which `after_healthy` is done.
-    pub(crate) greeted: BTreeSet<InstanceId>,
+    pub(crate) after_healthy_done: BTreeSet<InstanceId>,
     /// The batch under way, up to the record that says that it is over.
     pub(crate) batch: Option<OpenBatch>,
     /// The hook that ends the way forward.
@@ -106,7 +106,7 @@ impl HookState {
         continues: bool,
     ) {
         // An instance that is updated again is greeted again.
-        self.greeted.retain(|id| !victims.contains(id));
+        self.after_healthy_done.retain(|id| !victims.contains(id));
         let before = self.batch.take().filter(|batch| batch.number == number);
         let mut batch = before.unwrap_or(OpenBatch {
             number,

@@ -90,8 +90,8 @@ impl RolloutState {
             times.into_iter().flatten().for_each(|time| *time = *time + unseen);
         }
         self.launches.missing.not_looked(unseen);
-        if let Some(best) = &mut self.waits.best {
-            best.at = best.at + unseen;
+        if let Some(least) = &mut self.waits.least_remaining {
+            least.at = least.at + unseen;
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rolling_provider::{Action, Activity, Done, InstanceId, TargetGroupId, Timestamp};
 
 use super::departed::Departed;
-use super::{Best, Halt, LaunchHistory, Missing, Replaces};
+use super::{Halt, LaunchHistory, LeastRemaining, Missing, Replaces};
 use crate::model::event::Cause;
 use crate::record::Record;
 
@@ -116,7 +116,7 @@ pub(crate) struct Launches {
     /// How many launches were under way, when the fleet was last asked for its activities, whose
     /// instances looks did not show.
     pub(crate) coming: usize,
-    /// Those of [`super::RolloutState::strangers`] that the cloud was asked about.
+    /// Those of [`super::RolloutState::unexplained_launches`] that the cloud was asked about.
     pub(crate) asked_about: BTreeSet<InstanceId>,
     /// What the fleet reported that it did on its own, newest first.
     pub(crate) activities: Vec<Activity>,
@@ -138,7 +138,7 @@ pub(crate) struct Waits {
     /// When anything was last done, or seen to change.
     pub(crate) changed_at: Timestamp,
     /// The least that was left to do so far.
-    pub(crate) best: Option<Best>,
+    pub(crate) least_remaining: Option<LeastRemaining>,
 }
 
 /// Calls without an answer.

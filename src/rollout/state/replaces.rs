@@ -1,6 +1,5 @@
-//! Whether the fleet on its own replaces instances that are out of rotation, as an Auto Scaling
-//! group may that takes its health checks from the load balancer. The fleet's own activities show
-//! it.
+//! Whether the fleet on its own replaces instances that are out of rotation. An Auto Scaling group with
+//! health checks of the type ELB may do so. Its own activities show it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

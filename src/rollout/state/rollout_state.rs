@@ -197,8 +197,8 @@ impl RolloutState {
 
     /// Notes that the rollout is waiting deliberately, which does not count as a lack of progress.
     pub(crate) fn wait_deliberately(&mut self, now: Timestamp) {
-        if let Some(best) = &mut self.waits.best {
-            best.at = now;
+        if let Some(least) = &mut self.waits.least_remaining {
+            least.at = now;
         }
     }
 

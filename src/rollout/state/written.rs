@@ -1,8 +1,8 @@
 //! What we wrote lately, beside looks that may still show the values before.
 //!
 //! For as long as looks may lag, a look that shows the value that we replaced says nothing. So what
-//! is borrowed is restored in any case, and a value that somebody else has set since is not taken
-//! for it.
+//! is borrowed is restored in any case, and a value that somebody else has set since is not mistaken
+//! for ours.
 
 use std::collections::BTreeSet;
 

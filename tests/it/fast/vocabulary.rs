@@ -77,6 +77,20 @@ const IDENTIFIERS: &[(&str, &str)] = &[
     ("Gated", "GateState, GateAnswered"),
     ("goes_on", "still_running"),
     ("Spent", "TokenAlreadyUsed"),
+    ("surely", "surely_serves"),
+    ("spared", "not_surplus"),
+    ("excused", "not_blamed"),
+    ("greeted", "after_healthy_done"),
+    ("strangers", "unexplained_launches"),
+    ("Best", "LeastRemaining"),
+    ("way_back", "rollback_target"),
+    ("WayBack", "RollbackTarget"),
+    ("hindrances", "blockers"),
+    ("stood_still", "was_suspended"),
+    ("stands_still", "note_suspension"),
+    ("rests", "waits_deliberately"),
+    ("paper", "dry_run"),
+    ("UNSEEN_FOR", "NOT_FOUND_RETRY_FOR"),
 ];
 /// Parts of identifiers that are not used, with what replaces them.
 const PARTS: &[(&str, &str)] = &[
@@ -94,17 +108,21 @@ const PARTS: &[(&str, &str)] = &[
 /// Names of files and modules that are not used.
 const MODULES: &[&str] = &[
     "bed",
+    "best",
     "control_word",
     "given",
     "host_of_terraform",
     "kept",
     "outlook",
+    "paper",
     "plain",
     "progress",
     "refresh",
     "seen",
     "sidecar",
+    "strangers",
     "trip",
+    "way_back",
     "word",
     "words",
 ];

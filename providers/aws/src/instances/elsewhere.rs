@@ -28,7 +28,7 @@ pub(super) struct Groups {
     /// Those with the same members and no others: only they are another name of the same fleet.
     alike: BTreeSet<String>,
     pub warnings: Vec<String>,
-    pub hindrances: Vec<ProviderError>,
+    pub blockers: Vec<ProviderError>,
 }
 
 /// Returns the key of the tag with an instance's ports in a target group other than the record's.
@@ -90,9 +90,9 @@ impl InstancesFleet {
         if let Some(primary) = primary {
             let noted = through.iter().filter(lives).flat_map(|it| noted(&tags(it), &primary));
             let arns: BTreeSet<String> = noted.map(|(arn, _)| arn).collect();
-            let hindrances = self.refuse_others(through, &primary).await?;
+            let blockers = self.refuse_others(through, &primary).await?;
             let arns = [primary].into_iter().chain(arns).collect();
-            return Ok(Groups { arns, hindrances, ..Groups::default() });
+            return Ok(Groups { arns, blockers, ..Groups::default() });
         }
         let look = self.look().await?;
         if let Some(noted) = self.marked_groups(&look) {
@@ -203,7 +203,7 @@ impl InstancesFleet {
             );
             let error = ProviderError::invalid("check the instances", ARN, message).as_conflict();
             let remedy = "abort one of the rollouts, by a document that names its target group";
-            groups.hindrances.push(error.with_remedy(remedy));
+            groups.blockers.push(error.with_remedy(remedy));
         }
         Ok(())
     }

@@ -192,7 +192,7 @@ impl InstancesFleet {
             protects_new: false,
             no_surge: None,
             protected_by: None,
-            hindrances: found.hindrances,
+            blockers: found.blockers,
             no_auto_rollback: None,
             warnings,
             warnings_of_long: self.aws.ends.warning(self.clock.0.wall()).into_iter().collect(),

@@ -17,7 +17,7 @@ use crate::deployment::resource_state::{self, Computed, KnownBy};
 use crate::deployment::schema::DeploymentState;
 use crate::deployment::stop::Stopping;
 use crate::document::Diagnostic;
-use crate::engine::{Caller, NOTHING_DONE, UNSEEN_FOR};
+use crate::engine::{Caller, NOT_FOUND_RETRY_FOR, NOTHING_DONE};
 use crate::model::event::{Envelope, Event, Outcome, Report};
 use crate::report::text::{self, NextStep, Wording};
 
@@ -56,7 +56,7 @@ impl PeerSettings {
         }
         self.providers.keep_in_mind(&params.prior);
         let caller = self.caller(&work, operation.operation_id.as_deref(), &params.prior);
-        let caller = Caller { unseen_for: UNSEEN_FOR, ..caller };
+        let caller = Caller { not_found_retry_for: NOT_FOUND_RETRY_FOR, ..caller };
         let looked = unless_stopped(&mut work.stop, self.prepare(&config, &caller)).await;
         let looked = looked.map_err(|_| limit.cancelled())?;
         let rollout = match looked {
@@ -125,6 +125,7 @@ fn warnings(report: &Report) -> Vec<Diagnostic> {
 const WORDING: Wording<'static> = Wording {
     again: "apply again",
     decide: "resume, roll back or abort it with resource.control",
+    roll_back: "roll it back with resource.control",
     follow: "apply again to follow it, or end it by resource.control with abort or rollback",
     wait: "wait for it to end, then apply again",
     look: "read again to see the current state",

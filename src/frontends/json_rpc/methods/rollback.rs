@@ -12,7 +12,7 @@ use crate::document::Diagnostic;
 use crate::engine::{Caller, Rollout};
 use crate::model::event::Outcome;
 use crate::record::command::Command;
-use crate::rollout::way_back::{Candidate, WayBack};
+use crate::rollout::rollback_target::{Candidate, RollbackTarget};
 
 /// Whether `rollout` is over, so that only a state that was kept says where a rollback goes.
 pub(super) fn is_over(command: Command, rollout: &Rollout, prior: &Value) -> bool {
@@ -30,13 +30,13 @@ impl PeerSettings {
         operation: m::Operation,
         (mut work, limit): (RequestJob, Limit),
     ) -> Result<m::ControlResult, RpcError> {
-        let known = match rollout.way_back(None, None).await {
-            WayBack::Known(known) => known,
-            WayBack::Done { from } => {
+        let known = match rollout.rollback_target(None, None).await {
+            RollbackTarget::Known(known) => known,
+            RollbackTarget::Done { from } => {
                 let message = format!("the fleet runs the revision before {from} already");
                 return Ok(nothing(message, Vec::new()));
             }
-            WayBack::Unknown(candidates) => return Ok(unknown(&candidates)),
+            RollbackTarget::Unknown(candidates) => return Ok(unknown(&candidates)),
         };
         let (revision, by) = (known.revision.as_str(), &known.shown_by);
         let prepare = deployment::prepare_rollback(&self.providers, config, revision, caller);

@@ -16,7 +16,7 @@ use crate::document::config::TimeText;
 use crate::document::{self, Diagnostic};
 use crate::engine::{Rollout, UnderWay};
 use crate::providers::Providers;
-use crate::record::lease::WATCH;
+use crate::record::lease::LEASE_DURATION;
 use crate::report::text;
 
 /// One change to plan.
@@ -269,7 +269,7 @@ fn at_work(rollout: &Rollout) -> Vec<Diagnostic> {
     let message = format!("{what} on {name}; at work: {}", text::at_work(rollout));
     let remedy = format!(
         "an apply waits for a sign of life, for {} at most, and is refused while there is one",
-        text::span(WATCH)
+        text::span(LEASE_DURATION)
     );
     vec![Diagnostic::warning("", message).with_remedy(remedy)]
 }

@@ -100,8 +100,9 @@ pub(super) fn check_floor(input: &Input<'_>, plan: &Plan, window: Window, found:
         .flat_map(|step| touched(&step.action))
         .collect();
     let serving = |id: &&InstanceId| serves(input, id);
-    let surely = |id: &&InstanceId| serves(input, id) && !input.state.may_be_out(id, input.now);
-    let now = input.look.instances.keys().filter(surely).count();
+    let surely_serves =
+        |id: &&InstanceId| serves(input, id) && !input.state.may_be_out(id, input.now);
+    let now = input.look.instances.keys().filter(surely_serves).count();
     let lost = taken.iter().filter(serving).count();
     if lost > 0 && now.saturating_sub(lost) < window.floor() as usize {
         found.push(format!(

@@ -94,8 +94,8 @@ pub(super) fn check_window(
         // A rollback does not wait for what did not serve before it either.
         let rolls_back = state.direction.rolls_back.is_some();
         let predates = state.history.get(id).is_some_and(|history| history.predates);
-        let is_excused = rolls_back && predates && !serves(input, id);
-        let is_new = target.wants(instance) && !is_excused;
+        let is_not_blamed = rolls_back && predates && !serves(input, id);
+        let is_new = target.wants(instance) && !is_not_blamed;
         if state.rotation.victims.contains(id) || (is_new && !soaked) {
             busy.insert(id);
         }

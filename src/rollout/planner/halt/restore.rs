@@ -90,7 +90,7 @@ pub(super) fn leaving(
     let surge = if keeps_surge { 0 } else { input.state.surge() as usize };
     // Surge that was not launched yet counts, too, and comes off the size later.
     let surge = surge.saturating_sub(view.missing as usize);
-    let is_given_up = |member: &&Member<'_>| record.brings(member.instance) && !member.spared;
+    let is_given_up = |member: &&Member<'_>| record.brings(member.instance) && !member.not_surplus;
     let going = view.victims().filter(is_given_up).take(surge);
     let mut leaving: BTreeSet<InstanceId> = going.map(|member| member.id.clone()).collect();
     let given_up =
@@ -99,7 +99,7 @@ pub(super) fn leaving(
     let mut chosen = batch::surplus(&given_up, surge - leaving.len());
     // An instance on its way out still goes. If another one went in its place, the first would come
     // back, and so on.
-    let going = view.victims().filter(|m| !m.spared && !is_given_up(m));
+    let going = view.victims().filter(|m| !m.not_surplus && !is_given_up(m));
     let left = surge - leaving.len() - chosen.len();
     leaving.extend(going.take(left).map(|member| member.id.clone()));
     // The group may have launched surge after its template was restored.
@@ -108,7 +108,8 @@ pub(super) fn leaving(
     let others = View { members: others, ..view.clone() };
     chosen.extend(batch::surplus(&others, surge - leaving.len() - chosen.len()));
     // An instance that serves only in the second target group gets no requests once they are back.
-    let primary = view.members.iter().filter(|member| member.surely && member.in_primary).count();
+    let primary =
+        view.members.iter().filter(|member| member.surely_serves && member.in_primary).count();
     let mut spare = primary.saturating_sub(view.window.floor() as usize);
     for id in chosen {
         let serves = view.members.iter().any(|m| *m.id == id && m.serves && m.in_primary);

@@ -1,8 +1,8 @@
 //! The hooks at the end of a batch: `after_healthy`, then `after_batch`.
 //!
-//! What a batch has launched is what the cloud has launched since the one before it, and what it has
-//! updated in place are the instances that it chose. So an engine that comes after a crash has them
-//! run for the same instances.
+//! The instances that a batch has launched are all that the cloud has launched since the batch before.
+//! Those that a batch has updated in place are its victims. So an engine that takes over after a crash
+//! has the hooks run for the same instances.
 
 use std::collections::BTreeSet;
 
@@ -78,7 +78,7 @@ fn left(input: &Input<'_>, view: &View<'_>) -> BatchRemainder {
         return BatchRemainder::Hook(HookPoint::AfterBatch, fresh);
     }
     let waiting: BTreeSet<InstanceId> =
-        fresh.iter().filter(|id| !is_greeted(input, hooks, id)).cloned().collect();
+        fresh.iter().filter(|id| !is_after_healthy_done(input, hooks, id)).cloned().collect();
     if is_there(HookPoint::AfterHealthy) && !waiting.is_empty() {
         return BatchRemainder::Hook(HookPoint::AfterHealthy, waiting);
     }
@@ -112,14 +112,14 @@ fn is_member(input: &Input<'_>, hooks: &HookRecord, id: &InstanceId) -> bool {
 }
 
 /// Whether `after_healthy` is done for `id`.
-fn is_greeted(input: &Input<'_>, hooks: &HookRecord, id: &InstanceId) -> bool {
+fn is_after_healthy_done(input: &Input<'_>, hooks: &HookRecord, id: &InstanceId) -> bool {
     let launched = input.look.instances.get(id).and_then(|instance| instance.launched_at);
-    let by_record = match (hooks.greeted, input.is_in_place()) {
+    let by_record = match (hooks.after_healthy_done, input.is_in_place()) {
         (None, _) => false,
         (Some(_), true) => true,
-        (Some(greeted), false) => launched.is_some_and(|at| at <= greeted),
+        (Some(after_healthy_done), false) => launched.is_some_and(|at| at <= after_healthy_done),
     };
-    by_record || input.state.hooks.greeted.contains(id)
+    by_record || input.state.hooks.after_healthy_done.contains(id)
 }
 
 /// Whether the batch of the record has done anything: its launch may be refused, all its victims may

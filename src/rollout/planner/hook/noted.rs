@@ -20,7 +20,7 @@ pub(super) fn noted(input: &Input<'_>, hooks: HookRecord) -> HookRecord {
             let (prepared, members) = (!group.is_empty(), hooks.members.clone());
             HookRecord { prepared, group, ..hooks }.with_members(members)
         }
-        HookPoint::AfterHealthy => greeted(input, hooks, &done.instances),
+        HookPoint::AfterHealthy => after_healthy_done(input, hooks, &done.instances),
         HookPoint::AfterBatch => closed(input, hooks, &done.instances),
         // The end of the record says that.
         HookPoint::AfterRollout => return hooks,
@@ -30,17 +30,25 @@ pub(super) fn noted(input: &Input<'_>, hooks: HookRecord) -> HookRecord {
 
 /// Returns what stands once `after_healthy` is done for `instances`. Who comes later has one of its
 /// own.
-fn greeted(input: &Input<'_>, hooks: HookRecord, instances: &BTreeSet<InstanceId>) -> HookRecord {
+fn after_healthy_done(
+    input: &Input<'_>,
+    hooks: HookRecord,
+    instances: &BTreeSet<InstanceId>,
+) -> HookRecord {
     if input.is_in_place() {
-        let is_done = |id: &InstanceId| input.state.hooks.greeted.contains(id);
+        let is_done = |id: &InstanceId| input.state.hooks.after_healthy_done.contains(id);
         let updated = hooks.members.matching(input.look.instances.keys());
-        let greeted = updated.iter().all(is_done).then_some(input.now);
-        return HookRecord { greeted, ..hooks };
+        let after_healthy_done = updated.iter().all(is_done).then_some(input.now);
+        return HookRecord { after_healthy_done, ..hooks };
     }
-    let greeted = hooks.greeted.max(launched(input, instances));
+    let after_healthy_done = hooks.after_healthy_done.max(launched(input, instances));
     match hooks.open {
-        true => HookRecord { greeted, ..hooks },
-        false => HookRecord { since: hooks.since.max(greeted), greeted: None, ..hooks },
+        true => HookRecord { after_healthy_done, ..hooks },
+        false => HookRecord {
+            since: hooks.since.max(after_healthy_done),
+            after_healthy_done: None,
+            ..hooks
+        },
     }
 }
 
@@ -50,9 +58,9 @@ pub(super) fn closed(
     hooks: HookRecord,
     instances: &BTreeSet<InstanceId>,
 ) -> HookRecord {
-    let greeted = hooks.greeted.filter(|_| !input.is_in_place());
-    let since = hooks.since.max(greeted).max(launched(input, instances));
-    HookRecord { open: false, greeted: None, since, ..hooks }
+    let after_healthy_done = hooks.after_healthy_done.filter(|_| !input.is_in_place());
+    let since = hooks.since.max(after_healthy_done).max(launched(input, instances));
+    HookRecord { open: false, after_healthy_done: None, since, ..hooks }
 }
 
 /// Returns when the newest of `instances` was launched, by the cloud's clock.

@@ -71,7 +71,7 @@ fn begin(input: &Input<'_>, chosen: &BTreeSet<InstanceId>, hooks: &mut HookRecor
 
 fn put(input: &Input<'_>, members: InstanceSet, hooks: &mut HookRecord) {
     if input.is_in_place() && members != hooks.members {
-        hooks.greeted = None;
+        hooks.after_healthy_done = None;
     }
     hooks.open = has_end(input);
     *hooks = hooks.clone().with_members(members);

@@ -102,8 +102,8 @@ fn needed(
     let still_in = |member: &&&Member<'_>| {
         !chosen.contains(member.id) && !input.state.was_deregistered(member.id)
     };
-    let surely = view.members.iter().filter(|member| member.surely).count();
-    let mut lacking = (view.window.floor() as usize).saturating_sub(surely);
+    let surely_serves = view.members.iter().filter(|member| member.surely_serves).count();
+    let mut lacking = (view.window.floor() as usize).saturating_sub(surely_serves);
     let mut needed = BTreeSet::new();
     for member in ready.iter().rev().filter(still_in) {
         let serves = would_serve(input, member);

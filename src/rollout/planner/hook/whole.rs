@@ -31,8 +31,9 @@ pub(crate) fn standing(input: &Input<'_>, hooks: Option<HookRecord>) -> Option<H
 
 /// Returns what stands once the rollout has turned back.
 pub(crate) fn going_back(hooks: HookRecord) -> HookRecord {
-    let (open, greeted, point) = (false, None, None);
-    HookRecord { open, greeted, point, went_back: false, prepared: false, ..hooks }.next()
+    let (open, after_healthy_done, point) = (false, None, None);
+    HookRecord { open, after_healthy_done, point, went_back: false, prepared: false, ..hooks }
+        .next()
 }
 
 /// Whether `before_rollout` is due, by what `record` says: nothing else comes before it.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use rolling::engine::{Caller, Rollout, Stop};
 use rolling::model::event::Outcome;
 use rolling::model::spec::{BatchSize, Policy, RollingDeployment};
-use rolling::record::lease::{Lease, WATCH};
+use rolling::record::lease::{LEASE_DURATION, Lease};
 use rolling::record::{Ending, LEASE};
 use rolling::rollout::control::ControlState;
 use rolling_provider::{Action, Clock as _, Fleet as _};
@@ -52,7 +52,7 @@ fn an_engine_that_dies_after_its_acknowledgement_is_waited_for_as_long_as_its_le
         let began = clock.now();
         assert!(rollout.wait_for_predecessor(&stop).await.expect("no error"));
         let waited = clock.now().since(began);
-        assert!(waited >= WATCH && waited < WATCH + seconds(5), "{waited:?}");
+        assert!(waited >= LEASE_DURATION && waited < LEASE_DURATION + seconds(5), "{waited:?}");
         let report = rollout.run(stop, &mut |_| {}).await;
         assert_eq!(report.outcome, Outcome::Succeeded, "{report:?}");
         let now = look(&fleet.inner);
@@ -69,7 +69,7 @@ fn an_engine_that_lives_is_waited_for_until_it_has_ended() {
         let (_keep, stop) = watch::channel(Stop::No);
         let began = clock.now();
         // It renews its lease for three times as long as a lease counts, and then releases it.
-        let renewals = WATCH.as_secs() * 3 / 10;
+        let renewals = LEASE_DURATION.as_secs() * 3 / 10;
         let ends = async {
             for counter in 100..100 + renewals {
                 let lease = Lease { owner: "dead/1.1.aa".into(), counter, at: None, waits: None };
@@ -83,7 +83,7 @@ fn an_engine_that_lives_is_waited_for_until_it_has_ended() {
         let (waited, ()) = tokio::join!(rollout.wait_for_predecessor(&stop), ends);
         assert!(waited.expect("no error"));
         let waited = clock.now().since(began);
-        let lived = WATCH * 3;
+        let lived = LEASE_DURATION * 3;
         assert!(waited >= lived && waited < lived + seconds(5), "{waited:?}");
     });
 }

@@ -146,14 +146,14 @@ async fn a_hook_runs_to_its_end_whatever_the_fleet_does_and_newcomers_have_their
         let all = world.driver.attempts();
         assert!(all.iter().all(|it| it.passed == Some(true)), "{point:?}: {all:?}");
         assert_eq!(world.witness.broken(26), Vec::<String>::new(), "{point:?}");
-        let mut greeted = BTreeSet::new();
+        let mut after_healthy_done = BTreeSet::new();
         for attempt in of(&world, HookPoint::AfterHealthy) {
             for id in ids(&attempt.message) {
-                assert!(greeted.insert(id), "{point:?}: greeted once: {all:?}");
+                assert!(after_healthy_done.insert(id), "{point:?}: greeted once: {all:?}");
             }
         }
         let new = run.report.instances.iter().map(|instance| &instance.id);
-        let forgotten: Vec<_> = new.filter(|id| !greeted.contains(*id)).collect();
+        let forgotten: Vec<_> = new.filter(|id| !after_healthy_done.contains(*id)).collect();
         assert!(forgotten.is_empty(), "{point:?}: {forgotten:?}");
         let ended = of(&world, HookPoint::AfterBatch).into_iter();
         let numbers: Vec<u32> = ended.map(|it| it.message.batch).collect();

@@ -83,8 +83,8 @@ proptest! {
             // In a fleet so small that no launch failed, or where nothing has to soak, the rollout
             // simply succeeds.
             let mild = [Behaviour::HalfUnhealthy, Behaviour::Flap].contains(&behaviour);
-            let spared = mild && outcome == Outcome::Succeeded;
-            prop_assert!(is_rolled_back || spared, "{:?}", ran.run.report);
+            let not_surplus = mild && outcome == Outcome::Succeeded;
+            prop_assert!(is_rolled_back || not_surplus, "{:?}", ran.run.report);
         } else {
             let ends = [Outcome::RolledBack, Outcome::Failed, Outcome::Succeeded];
             prop_assert!(ends.contains(&outcome), "{:?}", ran.run.report);

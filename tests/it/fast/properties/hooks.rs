@@ -155,10 +155,10 @@ proptest! {
             let Some(run) = last else { return Ok(()) };
             let succeeded = run.report.outcome == Outcome::Succeeded;
             if succeeded && spec.pacing == Pacing::Batch {
-                let greeted: BTreeSet<InstanceId> =
+                let after_healthy_done: BTreeSet<InstanceId> =
                     world.driver.instances(HookPoint::AfterHealthy).into_values().flatten().collect();
                 let new = run.report.instances.iter().map(|instance| &instance.id);
-                let forgotten: Vec<_> = new.filter(|id| !greeted.contains(*id)).collect();
+                let forgotten: Vec<_> = new.filter(|id| !after_healthy_done.contains(*id)).collect();
                 prop_assert!(forgotten.is_empty(), "{:?}", forgotten);
             }
             let ends = [Outcome::Succeeded, Outcome::RolledBack];

@@ -71,6 +71,7 @@ pub(super) fn warnings(report: &Report) -> Vec<p::Diagnostic> {
 const WORDING: text::Wording<'static> = text::Wording {
     again: "apply again",
     decide: "",
+    roll_back: "`rolling rollback` goes back",
     follow: "apply again to follow it; `rolling abort` cancels it, `rolling rollback` rolls it \
              back",
     wait: "wait for it to end, then apply again",

@@ -17,7 +17,7 @@ impl Process {
         if let Some((call, began, record)) = engine.flight.take() {
             world.deliver(&call);
             if moment(began).age(now) >= LATE {
-                engine.own.stands_still();
+                engine.own.note_suspension();
                 world.process(index).overtaken = true;
                 // The one call that cannot be taken back: others go by the record that it writes.
                 world.acknowledged.clear();
@@ -58,7 +58,7 @@ impl Process {
         let now = moment(tick);
         if engine.own.is_late(now) {
             // The look is current.
-            engine.own.stands_still();
+            engine.own.note_suspension();
         }
         match engine.own.judge(&engine.look, at(engine.looked), now) {
             Standing::Ours => {}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rolling::record::command::Command;
-use rolling::record::lease::{Claim, Lease, LeaseWatch, WATCH, is_fresh};
+use rolling::record::lease::{Claim, LEASE_DURATION, Lease, LeaseWatch, is_fresh};
 use rolling::record::{Ending, LEASE, Phase, Record, record_in};
 use rolling::rollout::control::{self, RecordDisposition};
 use rolling::rollout::ownership::{LATE, Ownership};
@@ -155,7 +155,7 @@ impl Process {
                 unsure: None,
                 flight: None,
             }));
-        } else if seen.is_some() && seen != over || at(tick).since(at(since)) > WATCH {
+        } else if seen.is_some() && seen != over || at(tick).since(at(since)) > LEASE_DURATION {
             Self::is_late(world, index);
         } else {
             world.process(index).stage = Stage::Settling { mine, over, since };

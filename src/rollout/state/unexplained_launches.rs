@@ -14,14 +14,14 @@ impl RolloutState {
         target: &Target,
         look: &Observation,
     ) -> Option<BTreeSet<InstanceId>> {
-        let strangers = self.strangers(target, look);
-        let is_asked = strangers.is_subset(&self.launches.asked_about);
-        (self.direction.halt.is_none() && !is_asked).then_some(strangers)
+        let unexplained_launches = self.unexplained_launches(target, look);
+        let is_asked = unexplained_launches.is_subset(&self.launches.asked_about);
+        (self.direction.halt.is_none() && !is_asked).then_some(unexplained_launches)
     }
 
     /// Returns instances that came meanwhile on a revision that neither this rollout nor what it
     /// found there launches: another process may be rolling the fleet, too.
-    fn strangers(&self, target: &Target, look: &Observation) -> BTreeSet<InstanceId> {
+    fn unexplained_launches(&self, target: &Target, look: &Observation) -> BTreeSet<InstanceId> {
         let record = self.record.iter();
         let recorded = record.flat_map(|record| [&record.completed, &record.borrowed.template]);
         let found = self.history.values().filter(|history| !history.launched_here);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 use rolling::engine::{Caller, Rollout};
 use rolling::model::event::Outcome;
-use rolling::rollout::way_back::{Candidate, WayBack};
+use rolling::rollout::rollback_target::{Candidate, RollbackTarget};
 use rolling_provider::{Fleet, InstanceId, ProviderError, Revision, TerminatedInstance, Timestamp};
 use rolling_simulator::Simulator;
 use rolling_testing::{Wrapper, impl_fleet};
@@ -53,31 +53,35 @@ fn rolled() -> Arc<RememberingFleet> {
     Arc::new(RememberingFleet { inner, asked: AtomicU32::new(0) })
 }
 
-fn way_back(fleet: &Arc<RememberingFleet>, caller: &Caller) -> (WayBack, u32) {
+fn rollback_target(fleet: &Arc<RememberingFleet>, caller: &Caller) -> (RollbackTarget, u32) {
     let rollout = Rollout::look_up(fleet.clone(), spec(thirty_percent()), caller);
     let rollout = block_on(rollout).expect("a fleet");
-    let found = block_on(rollout.way_back(None, None));
+    let found = block_on(rollout.rollback_target(None, None));
     (found, fleet.asked.swap(0, Ordering::Relaxed))
 }
 
-fn known(revision: &str, shown_by: &str) -> WayBack {
-    WayBack::Known(Candidate { revision: revision.into(), shown_by: shown_by.into() })
+fn known(revision: &str, shown_by: &str) -> RollbackTarget {
+    RollbackTarget::Known(Candidate { revision: revision.into(), shown_by: shown_by.into() })
 }
 
 #[test]
 fn the_cloud_is_asked_once_and_only_where_the_caller_does_not_know() {
     let fleet = rolled();
     let derived = known("v1", "10 terminated instances");
-    assert_eq!(way_back(&fleet, &caller()), (derived.clone(), 1));
+    assert_eq!(rollback_target(&fleet, &caller()), (derived.clone(), 1));
     let keeps = |completed: &str, previous: Option<Revision>| Caller {
         completed: Some(completed.into()),
         previous,
         ..caller()
     };
     let stored = |revision: &str| known(revision, "the stored state");
-    assert_eq!(way_back(&fleet, &keeps("v2", Some("v0".into()))), (stored("v0"), 0));
-    assert_eq!(way_back(&fleet, &keeps("v1", None)), (stored("v1"), 0), "others have rolled since");
-    assert_eq!(way_back(&fleet, &keeps("v2", None)), (derived, 1));
+    assert_eq!(rollback_target(&fleet, &keeps("v2", Some("v0".into()))), (stored("v0"), 0));
+    assert_eq!(
+        rollback_target(&fleet, &keeps("v1", None)),
+        (stored("v1"), 0),
+        "others have rolled since"
+    );
+    assert_eq!(rollback_target(&fleet, &keeps("v2", None)), (derived, 1));
 }
 
 /// What terminated instances were launched from says nothing of updates in place.
@@ -87,8 +91,11 @@ fn nothing_is_derived_where_instances_are_updated_in_place() {
     let fleet = Arc::new(RememberingFleet { inner, asked: AtomicU32::new(0) });
     let deploy = in_place::deploy(thirty_percent());
     let rollout = block_on(Rollout::look_up(fleet.clone(), deploy, &caller())).expect("a fleet");
-    let found = block_on(rollout.way_back(None, None));
-    assert_eq!((found, fleet.asked.load(Ordering::Relaxed)), (WayBack::Unknown(Vec::new()), 0));
+    let found = block_on(rollout.rollback_target(None, None));
+    assert_eq!(
+        (found, fleet.asked.load(Ordering::Relaxed)),
+        (RollbackTarget::Unknown(Vec::new()), 0)
+    );
 }
 
 /// The revision before stays known over rollouts that lead nowhere, and is never the present one.

@@ -5,7 +5,7 @@ use rolling_provider::Timestamp;
 /// The least that was left to do: instances of the fleet's size that are not updated, plus those
 /// that do not serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Best {
+pub(crate) struct LeastRemaining {
     /// How much that was, at the size the fleet has now.
     left: u64,
     /// The size that it is measured by.
@@ -16,10 +16,10 @@ pub(crate) struct Best {
     pub(crate) at: Timestamp,
 }
 
-impl Best {
+impl LeastRemaining {
     /// Returns the state before anything is done: whatever is found next is progress.
     pub(crate) fn none(at: Timestamp) -> Self {
-        Best { left: u64::MAX, size: 0, largest: 0, at }
+        LeastRemaining { left: u64::MAX, size: 0, largest: 0, at }
     }
 
     /// Notes what is found `now`. Another size is another measure, and no progress on its own:
@@ -51,11 +51,11 @@ mod tests {
 
     /// Returns when there was progress last, after these sizes, updated and serving instances.
     fn last(found: &[(u32, usize, usize)]) -> Timestamp {
-        let mut best = Best::none(at(0));
+        let mut least = LeastRemaining::none(at(0));
         for (second, (size, updated, serving)) in (1..).zip(found) {
-            best.find(*size, *updated, *serving, at(second));
+            least.find(*size, *updated, *serving, at(second));
         }
-        best.at
+        least.at
     }
 
     #[test]

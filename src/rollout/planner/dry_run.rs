@@ -17,13 +17,13 @@ use crate::model::spec::{Policy, Zones};
 pub(crate) fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
     let spec = input.spec;
     let immutable = spec.policy == Policy::Immutable;
-    let mut paper = DryRun::of(view);
-    paper.begun = zones::begun(input).map(str::to_owned);
+    let mut dry_run = DryRun::of(view);
+    dry_run.begun = zones::begun(input).map(str::to_owned);
     let slots = view.window.slots() as usize;
     // Where requests are shifted, the new set is complete, even if some old ones stay beside it.
     let is_whole = spec.policy.shifts() && view.old().next().is_some();
     let surge = view.window.surge as usize;
-    let surge = if is_whole { surge } else { surge.min(paper.old) };
+    let surge = if is_whole { surge } else { surge.min(dry_run.old) };
     let size = pace::to_be_new(input, view);
     let mut gates = spec.checkpoints.iter().map(|checkpoint| checkpoint.quota(size) as usize);
     let mut gate = gates.next();
@@ -31,23 +31,23 @@ pub(crate) fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
     // What a rollout under way has launched already need not be launched again.
     let mut launched = (input.state.surge() as usize).min(surge);
     let mut waited = false;
-    while paper.old > 0 || (is_whole && launched < surge) {
-        let allowed = gate.map_or(usize::MAX, |quota| quota.saturating_sub(paper.new));
-        if allowed == 0 && paper.old > launched {
+    while dry_run.old > 0 || (is_whole && launched < surge) {
+        let allowed = gate.map_or(usize::MAX, |quota| quota.saturating_sub(dry_run.new));
+        if allowed == 0 && dry_run.old > launched {
             gate = gates.next();
             continue;
         }
-        let step = if immutable && paper.new == 0 { 1 } else { surge };
+        let step = if immutable && dry_run.new == 0 { 1 } else { surge };
         let launches = step.saturating_sub(launched).min(allowed);
         if launches > 0 {
             launched += launches;
-            paper.launch(launches);
+            dry_run.launch(launches);
             let launches = u32::try_from(launches).unwrap_or(u32::MAX);
             batches.push(BatchPreview { launches, replaces: Vec::new() });
             continue;
         }
-        let limit = if paper.old <= launched { slots } else { slots.min(allowed) };
-        let replaces = paper.replace(spec.zones, limit);
+        let limit = if dry_run.old <= launched { slots } else { slots.min(allowed) };
+        let replaces = dry_run.replace(spec.zones, limit);
         // Where the floor leaves no victim, the real rollout waits until more serve.
         let waits = replaces.is_empty();
         if waits && waited {
@@ -55,7 +55,7 @@ pub(crate) fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
         }
         waited = waits;
         if waits {
-            paper.wait();
+            dry_run.wait();
         } else {
             batches.push(BatchPreview { launches: 0, replaces });
         }

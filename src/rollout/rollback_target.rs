@@ -18,7 +18,7 @@ pub struct Candidate {
 
 /// Where a rollback goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WayBack {
+pub enum RollbackTarget {
     /// The one revision that is certain.
     Known(Candidate),
     /// The fleet is there already: it runs the revision before the one that the stored state has as
@@ -50,25 +50,25 @@ pub struct Past<'a> {
 
 impl Past<'_> {
     /// Returns the revision to go back to from `present`, which is never a candidate.
-    pub fn way_back(&self, present: &Revision) -> WayBack {
+    pub fn rollback_target(&self, present: &Revision) -> RollbackTarget {
         let is_other = |it: &&Revision| *it != present;
         if let Some(from) = self.completed.filter(|_| self.previous == Some(present))
             && from != present
         {
             // The state is from before a rollback: another one would go forward again.
-            return WayBack::Done { from: from.clone() };
+            return RollbackTarget::Done { from: from.clone() };
         }
         if let Some(known) = [self.completed, self.previous].into_iter().flatten().find(is_other) {
             let shown_by = "the stored state".to_owned();
-            return WayBack::Known(Candidate { revision: known.clone(), shown_by });
+            return RollbackTarget::Known(Candidate { revision: known.clone(), shown_by });
         }
         let replaced = self.replaced(present);
         if let [one] = replaced.as_slice()
             && self.is_certain(&one.revision, present)
         {
-            return WayBack::Known(one.clone());
+            return RollbackTarget::Known(one.clone());
         }
-        WayBack::Unknown(self.shown_now(present).chain(replaced).collect())
+        RollbackTarget::Unknown(self.shown_now(present).chain(replaced).collect())
     }
 
     /// Returns the other revisions that terminated instances ran, the latest first.
@@ -169,9 +169,9 @@ mod tests {
         (0..count).map(one).collect()
     }
 
-    fn way_back(live: &[Instance], terminated: &[TerminatedInstance]) -> WayBack {
+    fn rollback_target(live: &[Instance], terminated: &[TerminatedInstance]) -> RollbackTarget {
         let (live, terminated) = (live.iter().collect(), terminated.iter().collect());
-        Past { live, terminated, size: 3, ..Past::default() }.way_back(&"v2".into())
+        Past { live, terminated, size: 3, ..Past::default() }.rollback_target(&"v2".into())
     }
 
     fn to(revision: &str, shown_by: &str) -> Candidate {
@@ -182,9 +182,13 @@ mod tests {
     fn a_rollback_by_the_same_state_once_more_does_not_go_forward_again() {
         let (two, three): (Revision, Revision) = ("v2".into(), "v3".into());
         let past = Past { completed: Some(&three), previous: Some(&two), ..Past::default() };
-        assert_eq!(past.way_back(&two), WayBack::Done { from: three.clone() });
-        assert!(matches!(past.way_back(&three), WayBack::Known(to) if to.revision == two));
-        assert!(matches!(past.way_back(&"v4".into()), WayBack::Known(to) if to.revision == three));
+        assert_eq!(past.rollback_target(&two), RollbackTarget::Done { from: three.clone() });
+        assert!(
+            matches!(past.rollback_target(&three), RollbackTarget::Known(to) if to.revision == two)
+        );
+        assert!(
+            matches!(past.rollback_target(&"v4".into()), RollbackTarget::Known(to) if to.revision == three)
+        );
     }
 
     #[test]
@@ -200,17 +204,20 @@ mod tests {
             (Some(&two), Some(&two), None),
             (Some(&two), None, None),
         ] {
-            let found = Past { completed, previous, ..Past::default() }.way_back(&two);
+            let found = Past { completed, previous, ..Past::default() }.rollback_target(&two);
             let wanted = wanted.map(|it| to(it, "the stored state"));
-            assert_eq!(found, wanted.map_or(WayBack::Unknown(Vec::new()), WayBack::Known));
+            assert_eq!(
+                found,
+                wanted.map_or(RollbackTarget::Unknown(Vec::new()), RollbackTarget::Known)
+            );
         }
     }
 
     #[test]
     fn a_whole_fleet_that_was_replaced_once_says_it_with_the_time() {
-        let found = way_back(&live("v2", 3, 500), &gone("v1", 3, 10, 600));
+        let found = rollback_target(&live("v2", 3, 500), &gone("v1", 3, 10, 600));
         let shown_by = "3 terminated instances, the last until 1970-01-01T00:10:02Z";
-        assert_eq!(found, WayBack::Known(to("v1", shown_by)));
+        assert_eq!(found, RollbackTarget::Known(to("v1", shown_by)));
     }
 
     #[test]
@@ -237,12 +244,15 @@ mod tests {
             ("an unknown revision", with(gone("v1", 3, 10, 600), unknown), vec!["v1"]),
             ("nothing", Vec::new(), vec![]),
         ] {
-            let WayBack::Unknown(found) = way_back(&now, &terminated) else { panic!("{why}") };
+            let RollbackTarget::Unknown(found) = rollback_target(&now, &terminated) else {
+                panic!("{why}")
+            };
             let found: Vec<&str> = found.iter().map(|it| it.revision.as_str()).collect();
             assert_eq!(found, candidates, "{why}");
         }
         let mixed = [live("v2", 2, 500), live("v1", 1, 10)].concat();
-        let WayBack::Unknown(found) = way_back(&mixed, &gone("v1", 3, 10, 600)) else {
+        let RollbackTarget::Unknown(found) = rollback_target(&mixed, &gone("v1", 3, 10, 600))
+        else {
             panic!("a mixed fleet");
         };
         assert_eq!(found[0], to("v1", "1 instance runs it"));
