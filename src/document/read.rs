@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::block::{COMMENT, as_written, bodies, members, without_blocks};
-use super::config::{ProviderConfig, RollingDeploymentConfig};
+use super::config::{ProviderConfig, RollingDeploymentConfig, TARGET_KINDS};
 use super::convert::deployment;
 use super::diagnostic::{Diagnostic, step};
 use super::places::target_names;
@@ -98,7 +98,11 @@ impl DocumentReader {
         };
         let read = self.resources(resources);
         self.refuse_shared_targets(&read);
-        let needs_cloud = read.iter().any(|resource| resource.config.simulated_fleet.is_none());
+        let needs_cloud = read.iter().any(|resource| {
+            let config = json!(resource.config);
+            let mut kinds = TARGET_KINDS.iter().filter(|kind| kind.provider.is_some());
+            kinds.any(|kind| kind.is_given(&config))
+        });
         if needs_cloud && !provider.is_there {
             self.warnings.push(provider_block::missing());
         }

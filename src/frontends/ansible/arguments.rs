@@ -206,7 +206,7 @@ mod tests {
             (
                 json!({ "health": { "min_healthy_time": 30 } }),
                 "health.min_healthy_time: \"30\" is not a time span; write for instance 30s, 10m \
-                 or 1h30m, 365d at most",
+                 or 1h30m (ms, s, m, h, d), 365d at most",
             ),
             (
                 json!({ "checkpoints": [{ "percentage": 50 }, { "percentage": 20 }] }),

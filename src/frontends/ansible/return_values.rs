@@ -212,7 +212,10 @@ mod tests {
         short.size = 4;
         assert!(ended(&short).contains("on v2 serve, 2 of the 4 wanted not launched"), "{short:?}");
         for (outcome, next) in [
-            (Outcome::Failed, "Correct the cause, then run the task again"),
+            (
+                Outcome::Failed,
+                "Correct the cause, then run the task again; or state: rolled_back goes back",
+            ),
             (Outcome::Aborted, "To roll it out after all, run the task again"),
             (
                 Outcome::Locked,

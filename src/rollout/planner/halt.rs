@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use rolling_provider::{Action, InstanceId, Timestamp};
 
 use self::restore::{give_back_surge, leaving, register_again, resume, template_back};
+use super::check::instances_of;
 use super::deadlines::UNLAUNCHED_AFTER;
 use super::input::Input;
 use super::{Member, Plan, Step, Verdict, View, borrow, hook, in_place, launch, shift};
@@ -209,9 +210,21 @@ impl HaltContext<'_> {
                 Some(wait) if !self.out_of_time => plan.wait(wait),
                 _ => plan.actions.extend(give_back(input, record, shift::stays(self.halt))),
             }
-        } else if leaving.is_empty() && input.now >= self.deadline {
-            // Surge that the floor needs stays.
+        } else if self.are_stuck(leaving) {
+            // Surge that the floor needs, or that cannot be removed, stays.
             plan.actions.extend(resume(input, record, false));
+        }
+    }
+
+    /// Whether no surge goes any more: the cloud refuses to remove all that is to go, or none may go
+    /// until the time is over.
+    fn are_stuck(&self, leaving: &BTreeSet<InstanceId>) -> bool {
+        let refused = &self.input.state.failures.refused;
+        let is_stuck =
+            |id: &InstanceId| refused.iter().any(|(action, _)| instances_of(action).contains(id));
+        match leaving.is_empty() {
+            true => self.input.now >= self.deadline,
+            false => leaving.iter().all(is_stuck),
         }
     }
 

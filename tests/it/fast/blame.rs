@@ -125,6 +125,28 @@ async fn a_refused_call_is_the_cause_and_the_revision_is_not_to_be_corrected() {
     }
 }
 
+/// Surge that cannot be removed stays, and the fleet runs on its own again.
+#[tokio::test]
+async fn surge_that_the_cloud_does_not_remove_leaves_no_process_suspended() {
+    for kind in [ErrorKind::Denied, ErrorKind::Throttled] {
+        let simulator = three(bad(Behaviour::Unhealthy));
+        let mut spec = deploy(Policy::RollingWithAdditionalBatch(BatchSize::Fixed(1)), 60);
+        spec.on_failure = OnFailure::Stop;
+        let run = refuse(&simulator, spec.clone(), terminates, kind, [0, EVER]).await;
+        assert_eq!(run.report.outcome, Outcome::Failed, "{kind:?}: {:?}", run.report);
+        let left = run.report.borrowed.join("; ");
+        assert!(left.contains("1 instance of surge"), "{kind:?}: {left}");
+        assert!(left.contains("could not terminate"), "{kind:?}: {left}");
+        assert!(!left.contains("suspended processes"), "{kind:?}: {left}");
+        assert!(look(&simulator).suspended.is_empty(), "{kind:?}");
+        // Once the cloud takes the call, an apply of the revision before removes it.
+        simulator.retarget("v1".into());
+        let run = roll(simulator.clone(), spec).await;
+        assert_eq!(run.report.outcome, Outcome::Succeeded, "{kind:?}: {:?}", run.report);
+        assert_eq!((serving(&simulator, "v1"), run.report.size), (3, 3), "{kind:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_launch_without_capacity_is_no_fault_of_the_revision() {
     let simulator = three(FleetConfig { unmanaged: true, ..fleet() });

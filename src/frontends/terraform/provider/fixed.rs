@@ -82,7 +82,7 @@ fn check_timeouts(timeouts: &Value) -> Vec<Diagnostic> {
                 format!("/{TIMEOUTS}/{name}"),
                 format!("{text:?} is not a time span above 0s"),
             )
-            .with_remedy("write for instance 30s, 10m or 1h30m, 365d at most")
+            .with_remedy("write for instance 30s, 10m or 1h30m (ms, s, m, h, d), 365d at most")
         })
         .collect()
 }
