@@ -79,3 +79,51 @@ pub(super) fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
     // What runs and serves everywhere is not at fault, whatever keeps the rollout from its end.
     unrestored(input, &reason).unwrap_or_else(|| fail(input, class, reason))
 }
+
+#[cfg(test)]
+mod tests {
+    use rolling_provider::{Action, TargetState, Timestamp};
+
+    use super::*;
+    use crate::rollout::example::{look, spec, target, with_instance};
+    use crate::rollout::state::{LeastRemaining, RolloutState};
+
+    /// Returns what is blamed where only an old instance is in the way, which the rollout has taken
+    /// out and could not remove; `failed` says when a call failed last.
+    fn blamed(failed: Option<u64>) -> Halt {
+        let (spec, target) = (spec(&serde_json::json!({ "on_failure": "stop" })), target());
+        let mut look = with_instance(look("lt-1:2"), "i-1", "lt-1:1");
+        look.at = Timestamp(1_000);
+        let mut state = RolloutState::new("r", Timestamp(0));
+        state.observe(&target, &spec.health, &look);
+        state.choose(&["i-1".into()].into());
+        for health in look.instances.values_mut().flat_map(|it| it.targets.values_mut()) {
+            health.state = TargetState::Draining;
+        }
+        look.at = Timestamp(2_000);
+        state.observe(&target, &spec.health, &look);
+        if let Some(at) = failed {
+            let action = Action::Terminate { instance: "i-1".into(), decrement: false };
+            state.call_failed(&action, "Throttling".into(), Timestamp(at));
+            state.forget_calls(&look, |_| false);
+        }
+        state.waits.least_remaining = Some(LeastRemaining::none(Timestamp(10_000)));
+        let now = Timestamp(100_000_000);
+        let input = Input { spec: &spec, target: &target, look: &look, state: &state, now };
+        match no_progress(&input, &View::new(&input)) {
+            Verdict::Halt(halt) => halt,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_old_instance_that_is_not_removed_is_no_fault_of_the_revision() {
+        let halt = blamed(Some(50_000));
+        assert_eq!(halt.cause, Some(Cause::Call), "{halt:?}");
+        assert!(halt.reason.ends_with("a call failed: terminate i-1: Throttling"), "{halt:?}");
+        // None failed, or before there was progress last.
+        for failed in [None, Some(9_000)] {
+            assert_eq!(blamed(failed).cause, Some(Cause::Others), "{failed:?}");
+        }
+    }
+}

@@ -12,9 +12,11 @@ use rolling::model::spec::{
     BatchSize, Gates, Health, OnFailure, Pacing, Policy, Probe, RollingDeployment,
 };
 use rolling::model::wait::WaitKind;
+use rolling::record::command::Command;
 use rolling_provider::{Fleet as _, ScheduledAction};
 use rolling_simulator::{Behaviour, EPOCH, FleetConfig, Intervention, Simulator, VirtualClock};
 
+use crate::test_fleets::Witness;
 use crate::world::{Run, bad, caller, fleet, roll, seconds, simulate, spec, thirty_percent};
 
 fn gated(gates: Gates) -> RollingDeployment {
@@ -189,6 +191,30 @@ async fn a_fleet_follows_its_load_and_its_schedule_while_it_bakes() {
     assert_eq!(run.report.instances.len(), 12, "the scheduled size is not set again at the end");
     let (quiet, scaled) = (ends(&quiet).since(begin), ends(&run).since(begin));
     assert!(scaled <= quiet + seconds(30), "{scaled:?} instead of {quiet:?}");
+    let look = simulator.observe().await.expect("a look");
+    assert!(look.suspended.is_empty() && look.record.is_empty(), "{look:?}");
+}
+
+/// The bake time lets the fleet scale. A rollback in it replaces instances, so it does not.
+#[tokio::test]
+async fn a_rollback_in_the_bake_time_suspends_the_processes_again() {
+    let processes = ["AZRebalance", "AlarmNotification", "InstanceRefresh", "ScheduledActions"];
+    let suspend_processes = processes.map(String::from).into();
+    let policy = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3));
+    let deploy = RollingDeployment { suspend_processes, policy, ..gated(alarms(3_000)) };
+    let clock = Arc::new(VirtualClock::new(EPOCH));
+    let simulator = Arc::new(Simulator::in_memory(fleet(), clock.clone()));
+    let meanwhile = simulator.clone();
+    clock.at(EPOCH + seconds(1_500), move || {
+        let scales = |process: &String| process == "ScheduledActions";
+        let look = meanwhile.truth().expect("a look");
+        assert!(!look.suspended.iter().any(scales), "the bake time: {:?}", look.suspended);
+        super::crash::leave_command(&meanwhile, Command::Rollback);
+    });
+    let witness = Witness::new(simulator.clone(), deploy.clone()).await;
+    let run = roll(witness.clone(), deploy).await;
+    assert_eq!(run.report.outcome, Outcome::RolledBack, "{:?}", run.report);
+    assert_eq!(witness.broken(29), Vec::<String>::new());
     let look = simulator.observe().await.expect("a look");
     assert!(look.suspended.is_empty() && look.record.is_empty(), "{look:?}");
 }
