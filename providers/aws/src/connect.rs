@@ -15,6 +15,7 @@ use aws_sdk_ec2::config::retry::RetryPartition;
 use aws_smithy_async::rt::sleep::{AsyncSleep, Sleep};
 use aws_smithy_async::time::TimeSource;
 use aws_types::origin::Origin;
+use aws_types::service_config::ServiceConfigKey;
 use rolling_provider::{Clock, ProviderError};
 
 use crate::clock::ClockRef;
@@ -87,7 +88,7 @@ impl Aws {
         if let Some(files) = credentials::files(config) {
             loader = loader.profile_files(files);
         }
-        let mut shared = with_address(loader.load().await)?;
+        let mut shared = with_addresses(loader.load().await)?;
 
         if scaled.is_some() {
             shared = on_this_host(shared)?;
@@ -211,16 +212,30 @@ impl AsyncSleep for SdkTime {
     }
 }
 
-/// Refuses an endpoint that is no address: the SDK ends the process over an empty one.
-fn with_address(shared: SdkConfig) -> Result<SdkConfig, ProviderError> {
-    let Some(endpoint) = shared.endpoint_url().filter(|endpoint| !is_address(endpoint)) else {
-        return Ok(shared);
+/// The services that are called, by the ids under which the environment and the profile may name an
+/// endpoint for each.
+const SERVICES: [&str; 7] =
+    ["Auto Scaling", "CloudWatch", "EC2", "Elastic Load Balancing v2", "S3", "SSM", "STS"];
+
+/// Refuses endpoints that are no addresses: the SDK ends the process over an empty one.
+///
+/// As in the SDK, an endpoint of the document is the only one that counts.
+fn with_addresses(shared: SdkConfig) -> Result<SdkConfig, ProviderError> {
+    let is_given = shared.get_origin("endpoint_url").is_client_config();
+    let found = shared.service_config().filter(|_| !is_given);
+    let of_service = |id: &'static str| {
+        let key = ServiceConfigKey::builder().service_id(id);
+        let key = key.env("AWS_ENDPOINT_URL").profile("endpoint_url").build().ok()?;
+        found?.load_config(key)
     };
+    let all = SERVICES.into_iter().filter_map(of_service);
+    let mut all = all.chain(shared.endpoint_url().map(str::to_owned));
+    let Some(endpoint) = all.find(|endpoint| !is_address(endpoint)) else { return Ok(shared) };
     let message = format!("the endpoint {endpoint:?} is not an address");
     let error = ProviderError::invalid("connect to AWS", "provider:aws/endpoint_url", message);
     Err(error.with_remedy(
-        "write for instance http://localhost:4566 in the provider's aws.endpoint_url or in \
-         AWS_ENDPOINT_URL, or set neither",
+        "write for instance http://localhost:4566 in the provider's aws.endpoint_url, or in \
+         AWS_ENDPOINT_URL and those of single services, or set none of them",
     ))
 }
 

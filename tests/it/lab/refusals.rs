@@ -199,6 +199,17 @@ fn missing_credentials_or_region_and_a_refusing_endpoint_are_named() {
     assert_eq!(place, "/provider/rolling/aws/region");
     assert!(reply.contains("no region is set") && reply.contains("AWS_REGION"), "{reply}");
 
+    // The SDK itself ends the process over an empty one.
+    for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_AUTO_SCALING", "AWS_ENDPOINT_URL_STS"] {
+        for endpoint in ["", "localhost:4566"] {
+            let (place, reply) = apply(&|command| {
+                command.env(name, endpoint);
+            });
+            assert_eq!(place, "/provider/rolling/aws/endpoint_url", "{name}");
+            assert!(reply.contains("is not an address"), "{name} {endpoint:?}: {reply}");
+        }
+    }
+
     // A port that was free a moment ago, and that nobody listens on.
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let refusing = format!("http://{}", free.local_addr().expect("an address"));
