@@ -39,7 +39,7 @@ MUTANTS = [
      "        self.suspended &= self.gates.baking.is_none();\n",
      ""),
     (0, "what only restores suspends first", "src/rollout/planner/borrow.rs",
-     " && !state.suspended && !only_restores(input, view);",
+     " && !state.suspended && !replaces_nothing(input, view);",
      " && !state.suspended;"),
     (0, "what only restores waits for everything again", "src/rollout/recovery.rs",
      "            // Everything was waited for, and the gates have passed.\n            spec.skip_waits();\n",

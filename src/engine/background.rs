@@ -19,8 +19,7 @@ impl LastTry {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
     }
 
-    /// Returns what was noted last: `try 2 failed: exit code 1`.
-    pub(super) fn message(&self) -> Option<String> {
+    fn message(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -28,6 +27,8 @@ impl LastTry {
 /// Does one piece of work at a time, named by what it is about (`Q`), for a result (`A`).
 pub(super) struct Background<Q, A> {
     running: Option<(Q, JoinHandle<()>, Slot<A>)>,
+    /// What the work under way says of its last try.
+    last_try: LastTry,
     /// Notified when a result is there.
     answered: Arc<Notify>,
 }
@@ -41,12 +42,17 @@ impl<Q, A> Drop for Background<Q, A> {
 impl<Q, A> Background<Q, A> {
     /// Returns one that does nothing yet, and notifies `answered` when a result is there.
     pub(super) fn new(answered: Arc<Notify>) -> Self {
-        Self { running: None, answered }
+        Self { running: None, last_try: LastTry::default(), answered }
     }
 
     /// What the work under way is about.
     pub(super) fn running(&self) -> Option<&Q> {
         self.running.as_ref().map(|(about, ..)| about)
+    }
+
+    /// What the last try of the work under way came to, if that failed: `try 2 failed: exit code 1`.
+    pub(super) fn last_try(&self) -> Option<String> {
+        self.last_try.message().filter(|_| self.running.is_some())
     }
 
     /// Stops the work, and returns once nothing of it runs any more.
@@ -67,9 +73,14 @@ impl<Q, A> Background<Q, A> {
 }
 
 impl<Q, A: Send + 'static> Background<Q, A> {
-    /// Begins `work` about `about`, instead of what is under way.
-    pub(super) fn begin(&mut self, about: Q, work: impl Future<Output = A> + Send + 'static) {
+    /// Begins `work` about `about`, instead of what is under way. It notes tries that fail.
+    pub(super) fn begin<W>(&mut self, about: Q, work: impl FnOnce(LastTry) -> W)
+    where
+        W: Future<Output = A> + Send + 'static,
+    {
         self.stop();
+        self.last_try = LastTry::default();
+        let work = work(self.last_try.clone());
         let slot = Slot::<A>::default();
         let (result, notify) = (Arc::clone(&slot), Arc::clone(&self.answered));
         let task = tokio::spawn(async move {
@@ -114,15 +125,20 @@ mod tests {
     #[tokio::test]
     async fn work_that_panics_has_ended_without_an_answer() {
         let mut background = Background::new(Arc::<Notify>::default());
-        background.begin((), async { if true { panic!("a fault") } else { 1 } });
+        background.begin((), |_| async { if true { panic!("a fault") } else { 1 } });
         background.answered.notified().await;
         while background.running.as_ref().is_some_and(|(_, task, _)| !task.is_finished()) {
             tokio::task::yield_now().await;
         }
         assert_eq!(background.answer(), Some(None));
-        background.begin((), async { 2 });
+        background.begin((), |last_try| async move {
+            last_try.failed(1, &"a fault");
+            2
+        });
         background.answered.notified().await;
+        assert_eq!(background.last_try().as_deref(), Some("try 1 failed: a fault"));
         assert_eq!((background.answer(), background.answer()), (Some(Some(2)), None));
+        assert_eq!(background.last_try(), None);
     }
 
     #[tokio::test]
@@ -130,7 +146,7 @@ mod tests {
         let mut background = Background::new(Arc::<Notify>::default());
         let shared = Arc::new(());
         let used = Arc::clone(&shared);
-        background.begin((), async move {
+        background.begin((), |_| async move {
             std::future::pending::<()>().await;
             drop(used);
         });

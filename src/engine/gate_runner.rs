@@ -19,13 +19,12 @@ pub(super) struct GateRunner {
     fleet: Arc<dyn Fleet>,
     clock: Arc<dyn Clock>,
     questions: Background<Ask, Vec<GateResult>>,
-    last_try: LastTry,
 }
 
 impl GateRunner {
     /// Returns a runner that asks nothing yet, and notifies `answered` when an answer is there.
     pub(super) fn new(fleet: Arc<dyn Fleet>, clock: Arc<dyn Clock>, answered: Arc<Notify>) -> Self {
-        Self { fleet, clock, questions: Background::new(answered), last_try: LastTry::default() }
+        Self { fleet, clock, questions: Background::new(answered) }
     }
 
     /// The question that is being asked.
@@ -37,16 +36,14 @@ impl GateRunner {
     pub(super) fn ask(&mut self, ask: Ask, gates: Gates, context: Context) {
         let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
         let probes = ask.question.probes;
-        self.last_try = LastTry::default();
-        let last_try = self.last_try.clone();
-        self.questions.begin(ask, async move {
+        self.questions.begin(ask, |last_try| async move {
             ask_all(&*fleet, &clock, &gates, probes, &context, &last_try).await
         });
     }
 
     /// Returns what the last try of a gate came to that is being asked, if it failed.
     pub(super) fn last_try(&self) -> Option<String> {
-        self.last_try.message().filter(|_| self.asks().is_some())
+        self.questions.last_try()
     }
 
     /// Returns the answers, if they are there. The question is over then.

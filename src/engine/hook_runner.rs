@@ -22,7 +22,6 @@ pub(super) struct HookRunner {
     clock: Arc<dyn Clock>,
     driver: Option<Arc<dyn HookDriver>>,
     hooks: Background<HookRun, HookEnd>,
-    last_try: LastTry,
 }
 
 /// How a hook has ended.
@@ -51,13 +50,7 @@ impl HookRunner {
         driver: Option<Arc<dyn HookDriver>>,
         answered: Arc<Notify>,
     ) -> Self {
-        Self {
-            fleet,
-            clock,
-            driver,
-            hooks: Background::new(answered),
-            last_try: LastTry::default(),
-        }
+        Self { fleet, clock, driver, hooks: Background::new(answered) }
     }
 
     /// The hook under way.
@@ -68,9 +61,7 @@ impl HookRunner {
     /// Begins `run` of `hook`, on the way of the fleet `target` to `revision`.
     pub(super) fn begin(&mut self, run: HookRun, hook: Hook, target: String, revision: String) {
         let (fleet, clock) = (Arc::clone(&self.fleet), Arc::clone(&self.clock));
-        self.last_try = LastTry::default();
-        let (driver, last_try) = (self.driver.clone(), self.last_try.clone());
-        let tries = Tries { fleet, clock, driver, hook, last_try };
+        let driver = self.driver.clone();
         let message = HookMessage {
             hook: run.point,
             id: run.id.clone(),
@@ -83,12 +74,14 @@ impl HookRunner {
             outcome: run.outcome,
         };
         let zones = run.instances.clone();
-        self.hooks.begin(run, async move { tries.all(message, zones).await });
+        self.hooks.begin(run, |last_try| async move {
+            Tries { fleet, clock, driver, hook, last_try }.all(message, zones).await
+        });
     }
 
     /// Returns what the last try of the hook under way came to, if it failed.
     pub(super) fn last_try(&self) -> Option<String> {
-        self.last_try.message().filter(|_| self.running().is_some())
+        self.hooks.last_try()
     }
 
     /// Returns how the hook has ended, if it has.

@@ -16,8 +16,8 @@ use crate::record::{Ending, Phase, Record, routing_fingerprint};
 pub(crate) fn refuse(input: &Input<'_>, command: Option<Command>) -> Result<(), ProviderError> {
     // A rollback does not need what is gone.
     let goes_back = command == Some(Command::Rollback);
-    if let Some(hindrance) = input.target.blockers.first().filter(|_| !goes_back) {
-        return Err(hindrance.clone());
+    if let Some(blocker) = input.target.blockers.first().filter(|_| !goes_back) {
+        return Err(blocker.clone());
     }
     refuse_changed_routing(input)?;
     refuse_template_of_another(input)?;

@@ -6,9 +6,9 @@ use rolling_provider::{ErrorKind, InstanceId, Timestamp};
 
 use super::state::Halt;
 
-/// Returns the halt that follows when instances came that this rollout did not ask for
-/// (`unexplained_launches`), and the cloud does not let the fleet be rolled, with an error of this kind and
-/// `message`. None where the error says nothing about another rollout: the next look asks again.
+/// Returns the halt that follows `unexplained_launches`, which this rollout did not ask for, where the
+/// cloud does not let the fleet be rolled, with an error of this kind and `message`. None where the
+/// error says nothing about another rollout: the next look asks again.
 pub(crate) fn rolled_by_another(
     unexplained_launches: &BTreeSet<InstanceId>,
     kind: ErrorKind,

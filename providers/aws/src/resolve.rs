@@ -168,7 +168,7 @@ impl AutoScalingGroupFleet {
         if found.is_there {
             let ids = group.instances().iter().filter_map(|instance| instance.instance_id());
             let members = ids.map(InstanceId::new).collect();
-            blockers.extend(self.aws.strangers_in(&found.group, &members).await?);
+            blockers.extend(self.aws.others_targets_in(&found.group, &members).await?);
         }
         Ok(Some(found))
     }

@@ -104,7 +104,7 @@ impl Aws {
 
     /// Returns why nothing can be shifted to a target group that holds targets other than
     /// `members`: these would get a part of the share.
-    pub(crate) async fn strangers_in(
+    pub(crate) async fn others_targets_in(
         &self,
         second: &TargetGroup,
         members: &BTreeSet<InstanceId>,

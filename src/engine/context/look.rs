@@ -68,8 +68,7 @@ impl RolloutContext {
     /// Asks the cloud whether another process rolls the fleet, if instances came that this rollout
     /// did not ask for: two competing rollouts would never end.
     async fn ask_who_else_rolls(&mut self, session: &mut Session<'_>) {
-        let Some(unexplained_launches) =
-            self.state.strangers_to_ask_about(&self.target, &self.look)
+        let Some(unexplained_launches) = self.state.launches_to_ask_about(&self.target, &self.look)
         else {
             return;
         };

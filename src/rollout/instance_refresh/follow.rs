@@ -65,12 +65,12 @@ pub(crate) fn old<'a>(
     look: &'a Observation,
 ) -> impl Iterator<Item = (&'a InstanceId, &'a Instance)> {
     look.instances.iter().filter(|(_, instance)| {
-        let not_surplus = match instance.lifecycle {
+        let left_alone = match instance.lifecycle {
             Lifecycle::Terminating => true,
             Lifecycle::Standby => spec.standby == SetAside::Ignore,
             _ => instance.protected && spec.protected == SetAside::Ignore,
         };
-        !not_surplus && !target.wants(instance)
+        !left_alone && !target.wants(instance)
     })
 }
 
@@ -93,8 +93,8 @@ pub(crate) struct Idle {
 /// in standby, and those left alone, do not count.
 pub(crate) fn idle(spec: &RollingDeployment, target: &Target, look: &Observation) -> Option<Idle> {
     let is_left_alone = |instance: &Instance| {
-        let not_surplus = instance.protected && spec.protected == SetAside::Ignore;
-        instance.ignored || not_surplus && !target.wants(instance)
+        let left_alone = instance.protected && spec.protected == SetAside::Ignore;
+        instance.ignored || left_alone && !target.wants(instance)
     };
     let is_there = |instance: &&Instance| instance.lifecycle != Lifecycle::Terminating;
     let there = look.instances.values().filter(is_there).count();

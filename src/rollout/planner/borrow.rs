@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rolling_provider::Action;
 
 use super::input::Input;
-use super::{BatchStart, Member, Plan, Step, View, gate, hook, launch, pace, shift};
+use super::{BatchStart, Plan, Step, View, gate, hook, launch, pace, shift};
 use crate::model::spec::Pacing;
 use crate::record::command::Command;
 use crate::record::{
@@ -131,13 +131,8 @@ fn borrow_max(input: &Input<'_>, desired: u32, record: &mut Record) {
 }
 
 /// Whether nothing is left to replace, to launch or to remove.
-pub(super) fn only_restores(input: &Input<'_>, view: &View<'_>) -> bool {
-    let goes = |member: &Member<'_>| !member.is_new || member.is_victim;
-    input.state.surge() == 0
-        && view.missing == 0
-        && view.standby.is_empty()
-        && view.updated() > 0
-        && !view.members.iter().any(goes)
+pub(super) fn replaces_nothing(input: &Input<'_>, view: &View<'_>) -> bool {
+    input.state.surge() == 0 && view.is_all(|member| member.is_new)
 }
 
 /// Suspends the processes of the record that run, once.
@@ -147,7 +142,7 @@ fn suspend(input: &Input<'_>, view: &View<'_>, record: &Record) -> Option<Step> 
     // In the bake time, which watches the new instances under load, the fleet may follow its load.
     let scales = |process: &&String| input.bakes() && input.target.processes.resizes(process);
     let processes: BTreeSet<String> = running.filter(|it| !scales(it)).cloned().collect();
-    let is_due = !processes.is_empty() && !state.suspended && !only_restores(input, view);
+    let is_due = !processes.is_empty() && !state.suspended && !replaces_nothing(input, view);
     is_due.then(|| Step::new(Action::SuspendProcesses { processes }))
 }
 
@@ -253,7 +248,7 @@ fn borrowed(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Bo
     let Input { spec, target, look, .. } = *input;
     let mut borrowed = previous.map(|record| record.borrowed.clone()).unwrap_or_default();
     let running = spec.suspend_processes.difference(&look.suspended);
-    if !only_restores(input, view) {
+    if !replaces_nothing(input, view) {
         borrowed.suspended.extend(running.cloned());
     }
     borrowed.shifts = spec.policy.shifts().then(|| routing_fingerprint(target));

@@ -3,7 +3,7 @@
 use rolling_provider::{InstanceId, Lifecycle};
 
 use super::input::Input;
-use super::{Member, Verdict, View};
+use super::{Verdict, View};
 use crate::model::event::Cause;
 use crate::model::spec::OnFailure;
 use crate::record::Ending;
@@ -59,13 +59,8 @@ pub(super) fn unrestored(input: &Input<'_>, reason: &str) -> Option<Verdict> {
 /// Whether every instance that counts runs the revision and has soaked, and none is to come or go.
 pub(super) fn is_all_new(input: &Input<'_>) -> bool {
     let view = View::new(input);
-    let counted = view.members.iter().filter(|member| !member.left_alone);
-    let is_done = |member: &Member<'_>| member.is_new && member.soaked && !member.is_victim;
     input.state.record.is_some()
-        && view.missing == 0
-        && view.standby.is_empty()
-        && view.updated() > 0
-        && { counted }.all(is_done)
+        && view.is_all(|member| member.left_alone || (member.is_new && member.soaked))
 }
 
 /// Returns what follows a failure that comes from `cause`.

@@ -261,8 +261,8 @@ impl HaltContext<'_> {
         let outcome = match self.halt.ending {
             Ending::Failed => Some(Outcome::Failed),
             Ending::Aborted => Some(Outcome::Aborted),
-            // The rollout is not over.
             Ending::Unrestored if is_settled => Some(self.input.outcome_when_done()),
+            // The rollout is not over.
             Ending::Paused | Ending::Interrupted | Ending::Unrestored => None,
         };
         let outcome = outcome.filter(|_| !self.out_of_time);

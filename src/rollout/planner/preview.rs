@@ -67,7 +67,7 @@ pub fn preview(input: &Input<'_>) -> Preview {
 
 /// Returns the revision that the instances run, or where they run several, where they come from.
 fn runs(input: &Input<'_>, view: &View<'_>) -> Option<Revision> {
-    match borrow::only_restores(input, view) {
+    match borrow::replaces_nothing(input, view) {
         true => Some(input.target.revision.clone()),
         false => run_by::adopted(input, view).or_else(|| input.look.template.clone()),
     }
@@ -78,7 +78,7 @@ fn borrows(input: &Input<'_>, view: &View<'_>, raise: u32) -> Vec<Borrowing> {
     let mut borrows = Vec::new();
     let running = spec.suspend_processes.difference(&look.suspended);
     let running: Vec<&str> =
-        running.filter(|_| !borrow::only_restores(input, view)).map(String::as_str).collect();
+        running.filter(|_| !borrow::replaces_nothing(input, view)).map(String::as_str).collect();
     if !running.is_empty() {
         let becomes = format!("suspended: {}", running.join(", "));
         borrows.push(Borrowing { what: "processes", becomes });

@@ -14,7 +14,7 @@ pub(super) fn wait_for_clocks(input: &Input<'_>) -> Option<Wait> {
     (input.state.record.is_none() && input.now < deadline).then(|| Wait {
         kind: WaitKind::Change,
         instances: Vec::new(),
-        detail: Some("of the cloud's clock, which may be behind the time of the restart".into()),
+        detail: Some("the cloud's clock may be behind the time of the restart".into()),
         deadline,
     })
 }

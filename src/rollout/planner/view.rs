@@ -228,7 +228,7 @@ impl<'a> View<'a> {
 
     /// Whether the new set is complete.
     ///
-    /// An instance that is set aside, left alone or excused stays, and takes its place of the new
+    /// An instance that is set aside, left alone or not blamed stays, and takes its place of the new
     /// set.
     pub(crate) fn is_complete(&self) -> bool {
         let aside = |m: &Member<'_>| !m.is_new && (m.set_aside || m.left_alone);
@@ -248,6 +248,14 @@ impl<'a> View<'a> {
         let late =
             u32::try_from(late.saturating_sub(input.state.launches.coming)).unwrap_or(u32::MAX);
         late.min(self.missing).min(input.state.surge())
+    }
+
+    /// Whether some instances are updated, none is to come or to go, and `is_done` holds for each.
+    pub(super) fn is_all(&self, is_done: impl Fn(&Member<'_>) -> bool) -> bool {
+        self.missing == 0
+            && self.standby.is_empty()
+            && self.updated() > 0
+            && self.members.iter().all(|member| !member.is_victim && is_done(member))
     }
 
     /// Returns how many instances drain, boot or soak.

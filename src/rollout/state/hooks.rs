@@ -105,7 +105,7 @@ impl HookState {
         victims: &BTreeSet<InstanceId>,
         continues: bool,
     ) {
-        // An instance that is updated again is greeted again.
+        // For an instance that is updated again it is run again.
         self.after_healthy_done.retain(|id| !victims.contains(id));
         let before = self.batch.take().filter(|batch| batch.number == number);
         let mut batch = before.unwrap_or(OpenBatch {

@@ -24,7 +24,7 @@ pub(crate) struct LaunchHistory {
     /// Instances that came on another revision since the last one on the wanted revision.
     wrong: BTreeMap<InstanceId, Option<Revision>>,
     /// How many launches were under way when the template moved. Their revision was decided before.
-    not_blamed: usize,
+    launching_before: usize,
     /// Whether we have made the fleet launch anything yet. Earlier launches are the fleet's own,
     /// from a template before ours.
     asked: bool,
@@ -65,8 +65,8 @@ impl LaunchHistory {
     ) {
         let right = |runs: &Option<Revision>| runs.as_ref() == Some(wanted);
         for (id, runs) in newcomers.iter().filter(|(_, runs)| !right(runs)) {
-            if self.not_blamed > 0 || !self.asked {
-                self.not_blamed = self.not_blamed.saturating_sub(1);
+            if self.launching_before > 0 || !self.asked {
+                self.launching_before = self.launching_before.saturating_sub(1);
                 continue;
             }
             self.wrong.insert(id.clone(), runs.clone());
@@ -80,7 +80,7 @@ impl LaunchHistory {
 
     /// Notes how many launches are under way that are unrelated to what we set.
     pub(super) fn excuse(&mut self, under_way: usize) {
-        self.not_blamed = under_way;
+        self.launching_before = under_way;
     }
 
     /// Notes that the fleet launches something because of us.
@@ -90,7 +90,7 @@ impl LaunchHistory {
 
     /// Notes that we have set the template while `under_way` launches were under way.
     pub(super) fn template_moved(&mut self, under_way: usize, now: Timestamp) {
-        self.not_blamed = self.not_blamed.max(under_way);
+        self.launching_before = self.launching_before.max(under_way);
         self.was_right = false;
         self.moves += 1;
         self.moving_since.get_or_insert(now);

@@ -7,9 +7,9 @@ use rolling_provider::{InstanceId, Observation, Revision, Target};
 use super::RolloutState;
 
 impl RolloutState {
-    /// Returns the strangers about which to ask the cloud now, if it has not answered about them
+    /// Returns the launches about which to ask the cloud now, if it has not answered about them
     /// yet. None while things are put back: the rollout ends in any case.
-    pub(crate) fn strangers_to_ask_about(
+    pub(crate) fn launches_to_ask_about(
         &self,
         target: &Target,
         look: &Observation,
