@@ -41,7 +41,7 @@ fn four() -> Value {
 }
 
 /// Long enough for a few programs to be started meanwhile.
-fn slow() -> Value {
+pub fn slow() -> Value {
     let mut times = times();
     times["boot"] = json!(15);
     times

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 
 use crate::emulator::{account, policy};
+use crate::lab::instance_refresh;
 use crate::lab::localstack::{bad, resource, times};
 use crate::lab::promises::start;
 use crate::process;
@@ -69,7 +70,9 @@ fn group_with_more_to_it() -> BTreeSet<String> {
 /// Returns the calls for a group that carries out a refresh, which is cancelled and rolled back.
 fn group_that_refreshes_itself() -> BTreeSet<String> {
     let Some(account) = account() else { return BTreeSet::new() };
-    let mut wanted = resource(&account.fleet(json!({ "name": "web", "size": 6 }), times()), "2");
+    // Slow, lest it ends by itself before the command arrives, on a machine busy with other tests.
+    let template = account.fleet(json!({ "name": "web", "size": 6 }), instance_refresh::slow());
+    let mut wanted = resource(&template, "2");
     wanted["engine"] = json!("instance_refresh");
     wanted["health"] = json!({ "min_healthy_time": "2s" });
     for command in ["abort", "rollback"] {
