@@ -12,7 +12,7 @@ use crate::document;
 #[cfg(feature = "aws")]
 use crate::document::config::PolicyName;
 use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
-use crate::engine::clock::TokioClock;
+use crate::engine::clock::{SimulationClock, TokioClock};
 
 #[cfg(feature = "aws")]
 use crate::document::config::target::LaunchTemplateConfig;
@@ -83,10 +83,9 @@ impl Providers {
             let speed = self.config.simulator.as_ref().and_then(|settings| settings.speed);
             let file = self.simulator_file(&fleet.name);
             let shifts = deployment.policy.shifts();
-            let (speed, mut config) = (speed.unwrap_or(SPEED), fleet_config(fleet, shifts));
-            config.warnings.extend(simulated::outruns(speed, config.instances));
-            let simulator = Simulator::in_file(config, file, |epoch| {
-                Arc::new(TokioClock::new(epoch, speed)) as Arc<dyn Clock>
+            let speed = speed.unwrap_or(SPEED);
+            let simulator = Simulator::in_file(fleet_config(fleet, shifts), file, |epoch| {
+                Arc::new(SimulationClock::new(epoch, speed)) as Arc<dyn Clock>
             });
             return Ok(Arc::new(simulator?));
         }

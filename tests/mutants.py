@@ -20,6 +20,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # (promise or 0, name, file, text, replacement)
 MUTANTS = [
+    (0, "computing takes a simulated fleet's time", "src/engine/clock/simulation.rs",
+     "state.first_end().map_or(next, |first| first.min(next))",
+     "next"),
     (0, "an update in place takes the place of a rollout that replaces", "src/rollout/conditions.rs",
      "    refuse_template_of_another(input)?;\n",
      ""),

@@ -1,7 +1,9 @@
-//! The engine's clock on top of tokio's: real time, or scaled time for people who watch a
-//! simulation and for tests on an emulator that scales its own. (Virtual time for tests comes with
-//! the simulator.)
+//! The engine's clock on top of tokio's: real time, or scaled time for tests on an emulator that
+//! scales its own. People who watch a simulation use the [`SimulationClock`]. (Virtual time for
+//! tests comes with the simulator.)
 #![expect(clippy::disallowed_methods, reason = "this is the clock that all others must use")]
+
+mod simulation;
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,6 +12,7 @@ use async_trait::async_trait;
 use rolling_provider::{Clock, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 
+pub use self::simulation::SimulationClock;
 use crate::rollout::ownership::Moment;
 
 /// The clock that never steps back and continues while the machine sleeps.

@@ -5,7 +5,7 @@ use rolling_provider::{Revision, TargetGroupId, Timestamp};
 use super::context::RolloutContext;
 use crate::model::event::{InstanceReport, Outcome, Report};
 use crate::record::{Ending, Phase};
-use crate::rollout::serving::{is_healthy_in_primary, trouble};
+use crate::rollout::serving::is_healthy_in_primary;
 use crate::rollout::state::Halt;
 
 impl RolloutContext {
@@ -25,11 +25,7 @@ impl RolloutContext {
                 revision: instance.revision.clone(),
                 zone: instance.zone.clone(),
                 serves,
-                trouble: (!serves).then(|| {
-                    let history = self.state.history.get(id).filter(|history| history.taken_out);
-                    let known = history.and_then(|history| history.trouble.clone());
-                    known.unwrap_or_else(|| trouble(&self.target, instance))
-                }),
+                trouble: (!serves).then(|| self.state.trouble_of(&self.target, id, instance)),
             }
         })
         .collect()

@@ -11,10 +11,6 @@ use crate::document::config::{
     BehaviourName, DurationText, SimulatedEventConfig, SimulatedFleetConfig, TerminationPolicyName,
 };
 
-/// The most instances times the speed at which a look takes a negligible time of the fleet's. A look
-/// at a hundred instances, with its file, takes about a millisecond.
-const MOST_WORK: f64 = 50_000.0;
-
 /// Converts a document's simulated fleet, with every default filled in. Where requests are shifted,
 /// it has a second target group.
 pub fn fleet_config(fleet: &SimulatedFleetConfig, shifts: bool) -> FleetConfig {
@@ -64,17 +60,6 @@ pub fn fleet_config(fleet: &SimulatedFleetConfig, shifts: bool) -> FleetConfig {
         events: fleet.events.iter().flatten().flat_map(events).collect(),
         ..default.clone()
     }
-}
-
-/// Warns of a clock that outruns the looks at so many instances.
-pub(super) fn outruns(speed: f64, instances: u32) -> Option<String> {
-    (speed * f64::from(instances.max(1)) > MOST_WORK).then(|| {
-        format!(
-            "the simulator's clock runs {speed} times as fast as real time, and looking at \
-             {instances} instances takes real time: times of this rollout are far longer than \
-             those of a real one, and deadlines may pass; set a lower speed"
-        )
-    })
 }
 
 fn behaviour(name: BehaviourName) -> rolling_simulator::Behaviour {

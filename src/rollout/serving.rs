@@ -56,12 +56,7 @@ pub(crate) fn trouble(target: &Target, instance: &Instance) -> String {
         };
     }
     if instance.lifecycle != Lifecycle::InService {
-        return match instance.lifecycle {
-            Lifecycle::Pending if instance.in_lifecycle_hook => held_by_hooks(target, true),
-            Lifecycle::Pending => "still pending, not in service".into(),
-            Lifecycle::Standby => "in standby".into(),
-            _ => "terminating".into(),
-        };
+        return out_of_service(target, instance);
     }
     // Where requests are shifted, one of the groups is enough.
     let is_in = |group: &&TargetGroup| instance.targets.contains_key(&group.id);
@@ -98,6 +93,20 @@ pub(crate) fn trouble(target: &Target, instance: &Instance) -> String {
     }
 }
 
+fn out_of_service(target: &Target, instance: &Instance) -> String {
+    /// The names that say no more than `Lifecycle` does.
+    const PLAIN: [&str; 2] = ["Pending", "Terminating"];
+    let name = instance.lifecycle_name.as_deref().filter(|name| !PLAIN.contains(name));
+    match (instance.lifecycle, name) {
+        (Lifecycle::Pending, _) if instance.in_lifecycle_hook => held_by_hooks(target, true),
+        (Lifecycle::Pending, Some(name)) => format!("in state {name}, not in service"),
+        (Lifecycle::Pending, None) => "still pending, not in service".into(),
+        (Lifecycle::Standby, _) => "in standby".into(),
+        (_, Some(name)) => format!("terminating (in state {name})"),
+        (_, None) => "terminating".into(),
+    }
+}
+
 fn state(state: TargetState) -> &'static str {
     match state {
         TargetState::Initial => "initial",
@@ -106,5 +115,34 @@ fn state(state: TargetState) -> &'static str {
         TargetState::Draining => "draining",
         TargetState::Unused => "unused",
         TargetState::Unavailable => "unavailable",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::example::target;
+
+    #[test]
+    fn what_is_not_in_service_is_told_as_the_cloud_names_it() {
+        for (lifecycle, name, message) in [
+            (Lifecycle::Pending, None, "still pending, not in service"),
+            (Lifecycle::Pending, Some("Pending"), "still pending, not in service"),
+            (
+                Lifecycle::Pending,
+                Some("ReplacingRootVolume"),
+                "in state ReplacingRootVolume, not in service",
+            ),
+            (Lifecycle::Terminating, Some("Terminating"), "terminating"),
+            (
+                Lifecycle::Terminating,
+                Some("Terminating:Retained"),
+                "terminating (in state Terminating:Retained)",
+            ),
+        ] {
+            let lifecycle_name = name.map(str::to_owned);
+            let instance = Instance { lifecycle, lifecycle_name, ..Instance::serving(None, []) };
+            assert_eq!(trouble(&target(), &instance), message);
+        }
     }
 }

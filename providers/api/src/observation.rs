@@ -68,6 +68,8 @@ pub struct Instance {
     pub zone: String,
     /// Its lifecycle state in the fleet.
     pub lifecycle: Lifecycle,
+    /// The cloud's own name of that state, which may say more: `ReplacingRootVolume`.
+    pub lifecycle_name: Option<String>,
     /// Whether a lifecycle hook of the fleet holds it while it launches or terminates.
     pub in_lifecycle_hook: bool,
     /// Whether the fleet's own check finds it healthy, apart from any target group's check.
@@ -106,6 +108,7 @@ impl Instance {
             zone: String::new(),
             lifecycle: Lifecycle::InService,
             in_lifecycle_hook: false,
+            lifecycle_name: None,
             healthy: true,
             launched_at: None,
             protected: false,

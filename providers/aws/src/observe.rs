@@ -79,6 +79,7 @@ impl AutoScalingGroupFleet {
             zone: described.availability_zone().unwrap_or_default().to_owned(),
             lifecycle: convert::lifecycle(described.lifecycle_state())?,
             in_lifecycle_hook: convert::is_held(described.lifecycle_state()),
+            lifecycle_name: described.lifecycle_state().map(|state| state.as_str().to_owned()),
             healthy: described.health_status() == Some("Healthy"),
             launched_at: known.and_then(|k| k.launched_at).map(|at| self.aws.skew.ours(at)),
             protected: described.protected_from_scale_in().unwrap_or_default(),

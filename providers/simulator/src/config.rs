@@ -65,8 +65,6 @@ pub struct FleetConfig {
     pub throttled: f64,
     /// What others do, and how long after the fleet is created.
     pub events: Vec<(Duration, Intervention)>,
-    /// What a reader of a plan should know of the simulation itself.
-    pub warnings: Vec<String>,
     /// The fleet's scheduled actions. They happen unless scheduled actions are suspended.
     pub schedule: Vec<ScheduledAction>,
 }
@@ -104,7 +102,6 @@ impl Default for FleetConfig {
             hooks: LifecycleHooks::default(),
             throttled: 0.0,
             events: Vec::new(),
-            warnings: Vec::new(),
             schedule: Vec::new(),
         }
     }

@@ -158,6 +158,7 @@ impl Simulator {
             zone: instance.zone.clone(),
             lifecycle: instance.lifecycle(now),
             in_lifecycle_hook: instance.is_held(now),
+            lifecycle_name: None,
             healthy: true,
             launched_at: Some(instance.launched_at),
             protected: instance.protected,
@@ -227,7 +228,7 @@ impl Fleet for Simulator {
             warnings: Vec::new(),
         };
         self.ask("resolve the fleet", |_| ())?;
-        let mut warnings = self.config.warnings.clone();
+        let mut warnings = Vec::new();
         if self.config.target_groups.is_empty() {
             let message = "the fleet has no target group: serving means in service and healthy";
             warnings.push(message.into());

@@ -178,7 +178,7 @@ fn warnings(input: &Input<'_>, view: &View<'_>, comes_to: Bounds) -> Vec<String>
     if let Some(why) = &target.no_surge {
         warnings.push(format!("{why}: its percentages are of units"));
     }
-    warnings.extend(idle_now(view));
+    warnings.extend(idle_now(input, view));
     warnings.extend(missing_now(input, view));
     warnings.extend(slow_start(input));
     warnings.extend(set_aside(input, view));

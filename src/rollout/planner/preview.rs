@@ -11,7 +11,7 @@ use super::set_aside::{left_alone, set_aside};
 use super::shortfall::{idle_now, missing_now};
 use super::{Member, View, borrow, dry_run, is_converged, restart, run_by, termination};
 use crate::model::moment::moment;
-use crate::model::preview::{Borrowing, Preview};
+use crate::model::preview::{BatchPreview, Borrowing, Preview};
 use crate::model::spec::{BatchSize, Executor, OnFailure, Pacing, Policy, TrafficStep};
 use crate::record::{Ending, Phase, Record};
 use crate::rollout::serving::held_by_hooks;
@@ -26,7 +26,7 @@ pub fn preview(input: &Input<'_>) -> Preview {
     let changes = !is_converged(input);
     let batches = if changes { dry_run::batches(input, &view) } else { Vec::new() };
     let expected = if changes { costs::expected(input, &batches) } else { Duration::ZERO };
-    let mut warnings = warnings(input, &view, changes);
+    let mut warnings = warnings(input, &view, changes.then_some(batches.as_slice()));
     if changes {
         warnings.extend(due_meanwhile(input, expected));
         let long = target.warnings_of_long.iter().filter(|(limit, _)| expected > *limit);
@@ -120,22 +120,23 @@ fn requests(input: &Input<'_>) -> Option<String> {
     }
 }
 
-fn warnings(input: &Input<'_>, view: &View<'_>, changes: bool) -> Vec<String> {
+/// Returns what to warn of; `batches` is `None` where nothing changes.
+fn warnings(input: &Input<'_>, view: &View<'_>, batches: Option<&[BatchPreview]>) -> Vec<String> {
     let Input { target, look, state, .. } = *input;
     let mut warnings = target.warnings.clone();
     warnings.extend(target.rotation().flat_map(|group| group.warnings.clone()));
-    if !changes {
+    let Some(batches) = batches else {
         warnings.extend(set_aside(input, view));
         return warnings;
-    }
+    };
     warnings.extend(super::preflight(input).into_iter().map(|found| found.message));
     let n = view.window.size;
     warnings.extend(small_percentage(input, n));
     warnings.extend(short_soak(input));
-    if n > 0 && view.window.floor() == 0 {
+    if n > 0 && view.window.floor() == 0 && !batches.is_empty() {
         warnings.push("no instance has to serve while a batch is replaced: an outage".into());
     }
-    warnings.extend(idle_now(view));
+    warnings.extend(idle_now(input, view));
     warnings.extend(removed_again(input, view));
     warnings.extend(missing_before(input, view));
     warnings.extend(set_aside(input, view));

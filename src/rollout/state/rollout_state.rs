@@ -13,7 +13,7 @@ use crate::record::command::{Command, Control};
 use crate::record::lease::Lease;
 use crate::record::{Phase, Record};
 use crate::rollout::control::{CommandEffect, EngineActivity};
-use crate::rollout::serving::{is_healthy_in, is_healthy_in_primary};
+use crate::rollout::serving::{is_healthy_in, is_healthy_in_primary, trouble};
 use crate::rollout::state::sizes::Sizes;
 use crate::rollout::state::written::RecentWrites;
 use crate::rollout::state::{InPlaceState, InstanceHistory, Stages, Unmanaged};
@@ -118,6 +118,13 @@ impl RolloutState {
             && !self.removed.terminated.contains(id)
             && (is_healthy_in_primary(target, instance)
                 || target.second.iter().any(|group| is_healthy_in(instance, group)))
+    }
+
+    /// Returns why `id` does not serve: who took it out, or the cloud's own words.
+    pub(crate) fn trouble_of(&self, target: &Target, id: &InstanceId, now: &Instance) -> String {
+        let history = self.history.get(id).filter(|history| history.taken_out);
+        let known = history.and_then(|history| history.trouble.clone());
+        known.unwrap_or_else(|| trouble(target, now))
     }
 
     /// Whether a registration by us was accepted so recently that a look need not show it. Then we

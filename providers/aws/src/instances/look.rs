@@ -184,6 +184,7 @@ fn instance(
         zone: zone.unwrap_or_default().to_owned(),
         lifecycle,
         in_lifecycle_hook: false,
+        lifecycle_name: None,
         healthy: true,
         launched_at: convert::timestamp(described.launch_time()),
         protected: false,

@@ -99,14 +99,26 @@ fn whoever_is_superseded_is_not_told_to_roll_the_other_back() {
 }
 
 #[test]
-fn a_clock_that_outruns_the_looks_is_told() {
+fn what_this_host_computes_takes_none_of_the_fleets_time() {
     let folder = tempfile::tempdir().expect("a folder");
-    for (instances, warns) in [(3, false), (300, true)] {
+    // The same rollout, ten batches at a time, at a speed at which a millisecond is a minute.
+    let [few, many] = [(10, 1000), (500, 60_000)].map(|(instances, speed)| {
         let name = format!("web{instances}");
-        let fleet = json!({ "name": name, "revision": "v2", "instances": instances });
-        let planned = ran(folder.path(), "plan", &json!({ "simulated_fleet": fleet }));
-        assert_eq!(planned.stdout.contains("times as fast as real time"), warns, "{planned:?}");
-    }
+        let fleet =
+            json!({ "name": name, "revision": "v2", "instances": instances, "boot_sigma": 0.0 });
+        let attributes = json!({
+            "batch_size_type": "percentage", "batch_size": 10, "simulated_fleet": fleet,
+        });
+        let mut document = document(&attributes);
+        document["provider"]["rolling"]["simulator"]["speed"] = json!(speed);
+        let file = write(folder.path(), &document);
+        let ran =
+            run(rolling().current_dir(folder.path()).args(["apply", "--output", "json"]).arg(file));
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let report = ran.lines().pop().expect("a last line")["event"]["report"].clone();
+        report["elapsed_ms"].as_u64().expect("the time it took")
+    });
+    assert!(many < few * 2, "{few} ms for 10 instances, {many} ms for 500");
 }
 
 #[test]

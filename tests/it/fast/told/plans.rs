@@ -107,3 +107,19 @@ fn unmanaged_instances_have_no_size_to_borrow() {
     assert!(!message.contains("desired size"), "{message}");
     assert!(message.contains("rolling_with_additional_batch, 1 instance\n"), "{message}");
 }
+
+#[test]
+fn what_does_not_serve_before_is_named_with_its_reason() {
+    let simulator = simulate(FleetConfig { instances: 6, ..fleet() });
+    let ids: Vec<_> = look(&simulator).instances.into_keys().take(2).collect();
+    for id in &ids {
+        simulator.intervene(Intervention::Deregister(id.clone())).expect("it");
+    }
+    let planned = text::plan("web", &planned(&simulator, &spec(Policy::AllAtOnce)));
+    let message = format!(
+        "2 of 6 instances do not serve now: {} and {} (draining in target group web: \
+         Target.DeregistrationInProgress: somebody else deregistered it",
+        ids[0], ids[1]
+    );
+    assert!(planned.contains(&message), "{planned}");
+}
