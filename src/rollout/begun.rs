@@ -25,12 +25,10 @@ pub(crate) fn begin(state: &mut RolloutState, plan: &Plan, now: Timestamp) -> Ve
         state.wait_deliberately(now);
     }
     let since = |is_there: bool, since: Option<Timestamp>| is_there.then(|| since.unwrap_or(now));
-    // The record that passes a checkpoint is written in the same tick. The actions after an
-    // evaluation may need retries, so they do not restart it.
+    // The actions after an evaluation may need retries, so they do not restart it.
     if plan.evaluates() || plan.actions.is_empty() {
         state.waits.evaluating = since(plan.evaluates(), state.waits.evaluating);
     }
-    state.waits.at_checkpoint = since(plan.stands_at_checkpoint(), state.waits.at_checkpoint);
     state.waits.set_aside_since = since(plan.waits_for_set_aside(), state.waits.set_aside_since);
     events
 }

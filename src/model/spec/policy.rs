@@ -115,6 +115,12 @@ pub struct Expiry {
 }
 
 impl Checkpoint {
+    /// Returns what ends the wait there, where that is not a decision only.
+    pub(crate) fn ends(self) -> Option<Expiry> {
+        let passes = self.pause.map(|after| Expiry { after, rolls_back: false });
+        passes.or(self.expires)
+    }
+
     /// Returns how many of `n` instances may be new before this checkpoint is passed: rounded down,
     /// but at least one, like a batch.
     pub fn quota(self, n: u32) -> u32 {

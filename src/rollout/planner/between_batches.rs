@@ -3,7 +3,7 @@
 use super::input::Input;
 use super::{Plan, Step, Verdict, View, failure, gate, pace, stop_conditions};
 use crate::model::event::Cause;
-use crate::model::spec::Expiry;
+use crate::model::spec::{Checkpoint, Expiry};
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::{ReachedCheckpoint, Record};
 
@@ -19,19 +19,10 @@ pub(super) fn wait(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool 
         return true;
     }
     if let Some(ahead) = pace::reached(input, view) {
-        let since = state.waits.at_checkpoint.unwrap_or(now);
         let message = format!("checkpoint at {} percent", ahead.percentage);
-        match (ahead.pause, ahead.expires) {
-            (None, Some(expiry)) => wait_for_decision(input, expiry, message, plan),
-            (None, None) => {
-                plan.verdict = Verdict::Halt(stop_conditions::checkpoint(input, message));
-            }
-            (Some(pause), _) => {
-                let deadline = since + pause;
-                let (kind, instances) = (WaitKind::Checkpoint, Vec::new());
-                plan.wait(Wait { kind, instances, detail: Some(message), deadline });
-                gate::watch(input, plan);
-            }
+        match ahead.ends() {
+            Some(expiry) => wait_at(input, ahead, expiry, message, plan),
+            None => plan.verdict = Verdict::Halt(stop_conditions::checkpoint(input, message)),
         }
         return true;
     }
@@ -45,10 +36,12 @@ pub(super) fn wait(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool 
     next.is_some()
 }
 
-/// Waits at a checkpoint for a decision, and applies the document's default when the wait expires.
+/// Waits at a checkpoint for its time to pass or for a decision, and applies the document's default
+/// when the time is over.
 ///
-/// The time counts from the record, which says so before the wait begins.
-fn wait_for_decision(input: &Input<'_>, expiry: Expiry, message: String, plan: &mut Plan) {
+/// The time counts from the record, which says so before the wait begins: whoever takes over waits
+/// for the rest of it.
+fn wait_at(input: &Input<'_>, ahead: Checkpoint, expiry: Expiry, message: String, plan: &mut Plan) {
     let Some(record) = plan.record(input).cloned() else { return };
     let after = humantime::format_duration(expiry.after);
     if expiry.rolls_back && pace::expired(input).is_some() {
@@ -62,9 +55,12 @@ fn wait_for_decision(input: &Input<'_>, expiry: Expiry, message: String, plan: &
         let reached = Some(ReachedCheckpoint { index, at: input.now });
         plan.actions.push(Step::record(Record { reached, ..record }));
     }
-    let then = if expiry.rolls_back { "back" } else { "on" };
-    let detail = Some(format!("{message}, then {then}"));
-    let (kind, instances) = (WaitKind::Checkpoint, Vec::new());
+    let detail = match (ahead.pause, expiry.rolls_back) {
+        (Some(_), _) => message,
+        (None, true) => format!("{message}, then back"),
+        (None, false) => format!("{message}, then on"),
+    };
+    let (kind, instances, detail) = (WaitKind::Checkpoint, Vec::new(), Some(detail));
     plan.wait(Wait { kind, instances, detail, deadline });
     gate::watch(input, plan);
 }

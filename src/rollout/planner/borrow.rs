@@ -329,16 +329,13 @@ fn count_failure(input: &Input<'_>, record: &mut Record) -> Option<Step> {
 /// Resuming does not wait until the gates have been checked. What the record says counts: after a
 /// pause or a crash instances soak again, and the checkpoint is reached all the same.
 fn at_checkpoint(input: &Input<'_>, view: &View<'_>, record: Record) -> Record {
-    let since = input.state.waits.at_checkpoint;
     let Some(ahead) = pace::checkpoint(input) else { return record };
-    let times = since.zip(ahead.pause);
-    let over = times.is_some_and(|(since, pause)| input.now >= since + pause);
     let resumed =
         input.state.control.as_ref().is_some_and(|control| control.command == Command::Resume);
     let reached = pace::reached(input, view).is_some();
-    let at_checkpoint = since.is_some() || reached || record.reached_at().is_some();
+    let at_checkpoint = reached || record.reached_at().is_some();
     let expired = pace::expired(input).is_some_and(|expiry| !expiry.rolls_back) && reached;
-    if over || expired || (resumed && at_checkpoint) {
+    if expired || (resumed && at_checkpoint) {
         return record.past_checkpoint();
     }
     // A fleet that has grown has more to replace before it.

@@ -26,11 +26,11 @@ pub(crate) fn reached(input: &Input<'_>, view: &View<'_>) -> Option<Checkpoint> 
     })
 }
 
-/// Returns what happens at the checkpoint ahead, where nobody has decided in time.
+/// Returns what happens at the checkpoint ahead, where its time is over and nobody has decided.
 ///
 /// Counts from the time in the record, so that it is the same for whichever engine is at work.
 pub(crate) fn expired(input: &Input<'_>) -> Option<Expiry> {
-    let expiry = checkpoint(input)?.expires?;
+    let expiry = checkpoint(input)?.ends()?;
     let since = input.state.record.as_ref()?.reached_at()?;
     (input.now >= since + expiry.after).then_some(expiry)
 }

@@ -28,7 +28,6 @@ impl RolloutState {
         self.batch.open = false;
         self.launches.launched = LaunchHistory::begin(self.sizes.size());
         self.unmanaged.forget_launches(now);
-        self.waits.at_checkpoint = None;
         // In the bake time the processes that scale the fleet run again.
         self.suspended &= self.gates.baking.is_none();
         self.gates = GateState::default();

@@ -127,8 +127,6 @@ pub(crate) struct Launches {
 /// Since when the rollout waits for what it waits for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Waits {
-    /// Since when the rollout has stood at a checkpoint.
-    pub(crate) at_checkpoint: Option<Timestamp>,
     /// Since when only instances are left that are set aside.
     pub(crate) set_aside_since: Option<Timestamp>,
     /// Since when the second target group has had to stay healthy with its shifted requests.
