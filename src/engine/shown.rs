@@ -38,10 +38,10 @@ impl LastReported {
             session.send(input.now, Event::Warned { warning });
         }
         let launched = &input.state.launches.launched;
-        if launched.set_back < 2 * self.set_back.max(1) {
+        if launched.set_back() < (2 * self.set_back).max(1) {
             return;
         }
-        self.set_back = launched.set_back;
+        self.set_back = launched.set_back();
         let (wanted, shown) = (&input.target.revision, input.look.template.as_ref());
         if let Some(warning) = launched.set_back_message(wanted, shown) {
             session.send(input.now, Event::Warned { warning });

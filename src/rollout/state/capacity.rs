@@ -34,13 +34,13 @@ impl RolloutState {
 
     /// Returns what others changed during the rollout and may change again, as phrases.
     pub(crate) fn changed_by_others(&self, wanted: &Revision) -> Vec<String> {
-        let times = match self.launches.launched.set_back {
-            // One look may be late.
-            0 | 1 => return Vec::new(),
+        let times = match self.launches.launched.set_back() {
+            0 => return Vec::new(),
+            1 => "once".to_owned(),
             times => format!("{times} times"),
         };
         vec![format!(
-            "something set the template back {times} meanwhile: if it does so again, what is launched \
+            "something changed the template {times} meanwhile: if it does so again, what is launched \
              then does not run {wanted}"
         )]
     }

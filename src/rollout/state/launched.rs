@@ -29,7 +29,11 @@ pub(crate) struct LaunchHistory {
     /// from a template before ours.
     asked: bool,
     /// How often the template was something else after a look had shown the wanted one.
-    pub(crate) set_back: u32,
+    set_back: u32,
+    /// Whether one of these times was so long after we had set it that no late look explains it.
+    is_by_others: bool,
+    /// When we set the template last, or first looked at it.
+    set_at: Option<Timestamp>,
     /// Whether the last look showed the wanted template.
     was_right: bool,
     /// How often we have set the template since a look last showed it, and since when.
@@ -44,13 +48,17 @@ impl LaunchHistory {
     }
 
     /// Notes the size and the template that a look shows.
-    pub(super) fn look(&mut self, size: u32, is_right: bool) {
+    pub(super) fn look(&mut self, size: u32, is_right: bool, now: Timestamp) {
         if self.began.is_some() {
             self.grown += size.saturating_sub(self.size);
         }
         self.began.get_or_insert(size);
         self.size = size;
-        self.set_back += u32::from(self.was_right && !is_right);
+        let set_at = *self.set_at.get_or_insert(now);
+        if self.was_right && !is_right {
+            self.set_back += 1;
+            self.is_by_others |= self.set_back > 1 || now.since(set_at) > LOOKS_LAG;
+        }
         self.was_right = is_right;
         if is_right {
             (self.moves, self.moving_since) = (0, None);
@@ -93,6 +101,7 @@ impl LaunchHistory {
         self.launching_before = self.launching_before.max(under_way);
         self.was_right = false;
         self.moves += 1;
+        self.set_at = Some(now);
         self.moving_since.get_or_insert(now);
     }
 
@@ -114,6 +123,11 @@ impl LaunchHistory {
         ))
     }
 
+    /// Returns how often others set the template to something else. One look alone may be late.
+    pub(crate) fn set_back(&self) -> u32 {
+        if self.is_by_others { self.set_back } else { 0 }
+    }
+
     /// Returns a sentence that something sets the template back, where the look shows that.
     pub(crate) fn set_back_message(
         &self,
@@ -121,6 +135,12 @@ impl LaunchHistory {
         template: Option<&Revision>,
     ) -> Option<String> {
         let shown = template.filter(|template| *template != wanted)?;
+        if self.set_back == 1 {
+            return Some(format!(
+                "somebody set the template to {shown} meanwhile. It is set to {wanted} again; what \
+                 was launched in between runs {shown}"
+            ));
+        }
         Some(format!(
             "something sets the template back to {shown}, {} times so far. It is set to {wanted} each \
              time; what is launched in between, or after the rollout, runs {shown}",
@@ -152,7 +172,7 @@ impl LaunchHistory {
         let (_, runs) = self.wrong.first_key_value()?;
         let ids: Vec<String> = self.wrong.keys().map(ToString::to_string).collect();
         let on = runs.as_ref().map_or("no revision at all".into(), ToString::to_string);
-        let back = match self.set_back {
+        let back = match self.set_back() {
             0 => String::new(),
             1 => " (it was set back once)".into(),
             times => format!(" (it was set back {times} times)"),
@@ -202,19 +222,27 @@ mod tests {
     }
 
     #[test]
-    fn a_template_that_is_set_back_is_counted_once_it_was_right() {
-        let mut launched = LaunchHistory::default();
-        for is_right in [false, true, true, false, false, true, false] {
-            launched.look(3, is_right);
+    fn a_template_that_is_set_back_is_counted_once_it_was_right_and_no_look_is_late() {
+        let late = u64::try_from(LOOKS_LAG.as_millis()).expect("a short time");
+        for (looks, now, times) in [
+            ([false, true, true, false].as_slice(), late, 0),
+            (&[false, true, true, false], late + 1, 1),
+            (&[false, true, true, false, false, true, false], late, 2),
+        ] {
+            let mut launched = LaunchHistory::default();
+            launched.template_moved(0, Timestamp(0));
+            for is_right in looks {
+                launched.look(3, *is_right, Timestamp(now));
+            }
+            assert_eq!(launched.set_back(), times, "{looks:?} {now}");
         }
-        assert_eq!(launched.set_back, 2);
     }
 
     #[test]
     fn every_place_that_was_ever_added_is_a_reason() {
         let mut launched = LaunchHistory::default();
         for size in [6, 4, 6, 8] {
-            launched.look(size, true);
+            launched.look(size, true, Timestamp(0));
         }
         assert_eq!(launched.reasons(), 6 + 2 + 2);
     }

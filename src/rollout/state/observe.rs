@@ -249,7 +249,7 @@ impl RolloutState {
             return;
         }
         let is_right = look.template.as_ref() == Some(&target.revision);
-        self.launches.launched.look(self.size(look), is_right);
+        self.launches.launched.look(self.size(look), is_right, look.at);
         if self.observed_once {
             self.launches.launched.arrived(arrived, &target.revision);
             return;

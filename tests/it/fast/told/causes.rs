@@ -180,3 +180,27 @@ fn a_wait_at_the_floor_says_why_nothing_goes() {
         }
     }
 }
+
+#[test]
+fn a_template_that_somebody_changes_once_is_told_and_not_only_set_again() {
+    let events = vec![(seconds(300), Intervention::MoveTemplate("v9".into()))];
+    let simulator = simulate(FleetConfig { instances: 3, events, ..fleet() });
+    let pause = RollingDeployment {
+        pause_between_batches: seconds(900),
+        ..spec(Policy::Rolling(BatchSize::Fixed(1)))
+    };
+    let run = block_on(roll(simulator as _, pause));
+    assert_eq!(run.report.outcome, Outcome::Succeeded, "{:?}", run.report);
+    let warnings: Vec<&String> = run
+        .events
+        .iter()
+        .filter_map(|envelope| match &envelope.event {
+            Event::Warned { warning } => Some(warning),
+            _ => None,
+        })
+        .collect();
+    let message = "somebody set the template to v9 meanwhile. It is set to v2 again";
+    assert!(matches!(warnings.as_slice(), [one] if one.starts_with(message)), "{warnings:?}");
+    let told = text::report("web", &run.report);
+    assert!(told.contains("something changed the template once meanwhile"), "{told}");
+}
