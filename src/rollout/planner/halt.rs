@@ -17,7 +17,7 @@ use crate::model::event::Outcome;
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::{Borrowed, Ending, HookRecord, InstanceSet, Phase, Record};
 use crate::rollout::control::CommandEffect;
-use crate::rollout::state::Halt;
+use crate::rollout::state::{Halt, LOOKS_LAG};
 
 pub(super) use self::restore::{give_back, resume_scaling, unsettled};
 
@@ -56,7 +56,8 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
         record,
         keeps_surge: halt.ending == Ending::Paused,
         out_of_time: halt.until.is_some_and(|until| now >= until),
-        deadline: halt.at + input.spec.health.healthy_timeout,
+        // Whoever goes back into rotation has its time to serve, and a look its time to be believed.
+        deadline: halt.at + input.spec.health.healthy_timeout + LOOKS_LAG,
         away: !shift::stays(halt) && !shift::is_back(input),
     };
     let leaving = leaving(input, view, record, way.keeps_surge);

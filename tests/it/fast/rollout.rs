@@ -251,6 +251,36 @@ async fn a_stop_while_surge_drains_too_long_resumes_processes_and_tells_what_is_
     assert_tidy(&*simulator, 10, "v2").await;
 }
 
+/// An instance that was put back counts only when no look can be from before that, which takes longer
+/// than instances of this fleet take to serve.
+#[tokio::test]
+async fn a_stop_gives_surge_back_although_instances_must_serve_within_seconds() {
+    let second = seconds(1);
+    let group = rolling_simulator::SimulatedTargetGroup {
+        drain: seconds(5),
+        register: second,
+        ..group("web", 1)
+    };
+    let config = FleetConfig {
+        target_groups: vec![group],
+        boot: second,
+        boot_sigma: 0.0,
+        launch_lag: second,
+        ..fleet()
+    };
+    let policy = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(3));
+    let mut short = spec(policy);
+    (short.health.healthy_timeout, short.health.min_healthy_time) = (seconds(8), second);
+    let (simulator, stop) = simulate_and_stop(config, Stop::Gracefully, seconds(8));
+    let run = roll_until(simulator.clone(), short, stop).await;
+    assert_ended(&run, Outcome::Aborted);
+    let registered =
+        |it: &Envelope| matches!(it.event, Event::Acted { action: Action::Register { .. } });
+    assert!(run.events.iter().any(registered), "no victim was on its way out");
+    assert_eq!(run.report.borrowed, Vec::<String>::new());
+    assert_tidy(&*simulator, 10, "v1").await;
+}
+
 #[tokio::test]
 async fn the_preview_has_the_batches_that_the_rollout_then_has() {
     for policy in [
