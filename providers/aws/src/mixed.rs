@@ -1,5 +1,7 @@
 //! Groups that choose among instance types, and groups that count by weights.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_autoscaling::types::{
     AutoScalingGroup as SdkGroup, Instance as SdkInstance, LaunchTemplate, LaunchTemplateOverrides,
     LaunchTemplateSpecification, MixedInstancesPolicy,
@@ -63,6 +65,18 @@ pub(crate) fn images(group: &SdkGroup) -> Vec<&str> {
 pub(crate) fn is_weighted(group: &SdkGroup) -> bool {
     overrides(group).any(|each| each.weighted_capacity().is_some())
         || group.instances().iter().any(|instance| instance.weighted_capacity().is_some())
+}
+
+/// Warns of types whose weights differ: the number of instances then changes in a rollout.
+pub(crate) fn weights_differ(group: &SdkGroup) -> Option<String> {
+    let weights: BTreeSet<&str> =
+        overrides(group).map(|each| each.weighted_capacity().unwrap_or("1")).collect();
+    (weights.len() > 1).then(|| {
+        "the group's types have different weights: it may launch fewer instances of a greater weight \
+         for those that go. Batches, the floor and the worst case count the instances that it has \
+         then, not units: a greater share of the units may be out at once"
+            .to_owned()
+    })
 }
 
 /// Returns how many instances a weighted group should have.

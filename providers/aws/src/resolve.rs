@@ -54,6 +54,7 @@ impl AutoScalingGroupFleet {
         let mut warnings = self.warnings(&group, &target_groups, &wanted, &aliases);
         blockers.extend(self.undecidable(&group, &wanted).await?);
         warnings.extend(self.doubt());
+        warnings.extend(mixed::weights_differ(&group));
         let is_there = |arn: &&String| target_groups.iter().any(|group| group.id.as_str() == *arn);
         blockers.extend(arns.iter().filter(|arn| !is_there(arn)).map(|arn| self.missing(arn)));
         let arns: Vec<String> = arns.iter().filter(is_there).cloned().collect();

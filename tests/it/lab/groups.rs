@@ -83,6 +83,8 @@ fn a_group_of_weights_is_rolled_without_surge_or_not_at_all() {
     assert_eq!(account.mutations(), Vec::<String>::new());
 
     policy(&mut wanted, "rolling");
+    let planned = account.run("plan", &wanted);
+    assert!(planned.stdout.contains("a greater share of the units may be out"), "{planned:?}");
     let ran = account.run("apply", &wanted);
     assert_eq!(ran.code, 0, "{ran:?}");
     let live = live(&account);
