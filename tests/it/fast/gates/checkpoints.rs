@@ -141,10 +141,10 @@ async fn the_time_of_a_checkpoint_passes_while_no_engine_is_at_work() {
         let run = roll(simulator.clone(), deploy.clone()).await;
         let outcome = if pause.is_some() { Outcome::Succeeded } else { Outcome::RolledBack };
         assert_eq!(run.report.outcome, outcome, "{:?}", run.report);
-        let goes_on = |it: &&Envelope| {
+        let is_next = |it: &&Envelope| {
             matches!(it.event, Event::RollingBack { .. } | Event::BatchStarted { .. })
         };
-        let went_on = run.events.iter().find(goes_on).expect("it goes on or back").at;
+        let went_on = run.events.iter().find(is_next).expect("it goes on or back").at;
         let wanted = if waits { reached + hour } else { began };
         assert!(went_on >= wanted && went_on.since(wanted) < seconds(30), "{went_on:?} {wanted:?}");
     }
