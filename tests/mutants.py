@@ -447,7 +447,7 @@ MUTANTS = [
      "if !is_forward && plan.hook.is_some() && plan.asks.is_none() {"),
     (0, "who resumes at a checkpoint is not heard", "src/rollout/planner/borrow.rs",
      "reached || record.reached_at().is_some();",
-     "since.is_some() || reached;"),
+     "reached;"),
     (26, "whoever was put back is not prepared again", "src/rollout/planner/halt.rs",
      "hooks: record.hooks.clone().map(HookRecord::unprepared),",
      "hooks: record.hooks.clone(),"),

@@ -37,7 +37,7 @@ struct Timer<'a> {
 }
 
 impl SimulationClock {
-    /// Returns a clock that shows `epoch` until a caller timers. `speed` must be above zero.
+    /// Returns a clock that shows `epoch` until a caller waits. `speed` must be above zero.
     pub fn new(epoch: Timestamp, speed: f64) -> Self {
         let state = State { now: epoch, timers: BTreeSet::new(), numbered: 0 };
         Self { state: Mutex::new(state), speed, passed: Notify::new() }
@@ -95,7 +95,7 @@ impl Clock for SimulationClock {
 
     async fn sleep(&self, duration: Duration) {
         let timer = self.begin(duration);
-        // Others may compute meanwhile, as they may in every wait.
+        // Others run now, as in every wait, and whoever lets time pass sees this timer.
         tokio::task::yield_now().await;
         loop {
             let passed = self.passed.notified();

@@ -101,7 +101,7 @@ fn whoever_is_superseded_is_not_told_to_roll_the_other_back() {
 #[test]
 fn what_this_host_computes_takes_none_of_the_fleets_time() {
     let folder = tempfile::tempdir().expect("a folder");
-    // The same rollout, ten batches at a time, at a speed at which a millisecond is a minute.
+    // The same rollout in ten batches; at the greater speed a millisecond is a minute.
     let [few, many] = [(10, 1000), (500, 60_000)].map(|(instances, speed)| {
         let name = format!("web{instances}");
         let fleet =
