@@ -1,6 +1,5 @@
 """Cancelling: a cancelled request is still answered, with what happened."""
 
-import signal
 import time
 
 from lab import (
@@ -163,7 +162,7 @@ def beside_one_that_stands_still(lab):
     first = lab.open(SLOW)
     first.call("resource.apply", of(stuck(), progress_token=1))
     first.under_way(1, "deregister")
-    first.signal(signal.SIGSTOP)
+    lab.freeze(first)
     return lab.open(1)
 
 

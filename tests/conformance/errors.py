@@ -194,7 +194,7 @@ def an_engine_that_lost_its_lease_leaves_with_1005(lab):
     first = lab.open(SLOW)
     id = first.call("resource.apply", of(stuck(), progress_token=1))
     first.under_way(1, "deregister")
-    first.signal(signal.SIGSTOP)
+    lab.freeze(first)
     second = lab.open(SLOW)
     owner = status(second, stuck())["record"]["owner"]
     other = second.call("resource.apply", of(stuck()))

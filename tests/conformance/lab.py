@@ -1,6 +1,9 @@
 """What cases use: a folder with servers in it, and simulated fleets to roll."""
 
+import fcntl
 import os
+import pathlib
+import signal
 import threading
 import time
 
@@ -73,6 +76,18 @@ class Lab:
         result = peer.ask("provider.configure", {"config": {"simulator": {"speed": speed}}})
         check(result.get("diagnostics") == [], "no diagnostics", result)
 
+    def freeze(self, peer):
+        """Stops a server as its host might, but not in the moment in which it writes a fleet's
+        file: nobody else could read that until it goes on."""
+        while True:
+            peer.signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, peer.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            if all(is_unlocked(path) for path in pathlib.Path(self.folder).rglob("*.lock")):
+                return
+            check(not self.over, "a moment in which it writes no file", "it took too long")
+            peer.signal(signal.SIGCONT)
+            time.sleep(0.02)
+
     def end(self):
         """Ends every server, when the case ends or runs out of time."""
         with self._lock:
@@ -86,6 +101,15 @@ class Lab:
             self.over = True
             for peer in self.peers:
                 peer.process.kill()
+
+
+def is_unlocked(path):
+    with open(path, "r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def fleet(name="web", revision="v2", instances=4, batch=1, drain=None, on_failure=None, **more):
