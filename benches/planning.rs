@@ -69,7 +69,7 @@ fn half_way(n: u32, target: &Target) -> Observation {
         shifted: None,
         at: NOW,
         instances: instances.collect(),
-        capacity: Some(Capacity { min: 0, max: n, desired: n }),
+        capacity: Some(Capacity { min: 0, max: n, desired: n, units: None }),
         template: Some(target.revision.clone()),
         reserve: BTreeMap::new(),
         suspended: BTreeSet::new(),

@@ -55,10 +55,20 @@ pub struct Preview {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     pub rollout_hooks: Vec<String>,
-    /// At least this many instances serve throughout.
+    /// At least this many instances serve throughout. Where instances count by weights, that holds
+    /// for as many as there are now, and [`Preview::units`] says what holds throughout.
     pub floor: u32,
+    /// What serves throughout, where instances count by weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default)]
+    pub units: Option<UnitsPreview>,
     /// At most this many instances live at once.
     pub ceiling: u32,
+    /// The revision that the fleet's template is set to; absent where it has that already, or where
+    /// the fleet has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default)]
+    pub sets_template: Option<Revision>,
     /// What the rollout changes temporarily and restores at the end.
     pub borrows: Vec<Borrowing>,
     /// Expected duration in seconds.
@@ -94,6 +104,15 @@ impl Preview {
         let sum = self.batches.iter().map(|batch| batch.replaces.len()).sum();
         self.instance_refresh.is_empty().then_some(sum)
     }
+}
+
+/// What serves throughout in a fleet whose instances count by weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct UnitsPreview {
+    /// At least this many units serve. A batch takes at least one instance, the heaviest included.
+    pub floor: u32,
+    /// The size of the fleet in units.
+    pub desired: u32,
 }
 
 /// What a rollout costs at worst.

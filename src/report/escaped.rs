@@ -38,6 +38,8 @@ fn preview(text: &str, changes: bool) -> Preview {
         gates: vec![text.into()],
         rollout_hooks: vec![text.into()],
         floor: 3,
+        units: None,
+        sets_template: None,
         ceiling: 4,
         borrows: vec![Borrowing { what: "maximum size", becomes: text.into() }],
         expected_seconds: 60,

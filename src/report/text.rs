@@ -11,7 +11,7 @@ use std::time::Duration;
 use rolling_provider::{Revision, Timestamp};
 
 use crate::model::event::{Event, HookNext, InstanceRefreshStep};
-use crate::model::preview::{AtWorst, Preview};
+use crate::model::preview::{AtWorst, Preview, UnitsPreview};
 use crate::model::printable;
 
 pub(crate) use self::next_step::{NextStep, Wording, capital};
@@ -52,10 +52,7 @@ pub fn plan(name: &str, preview: &Preview) -> String {
             let label = if index == 0 { "runs" } else { "" };
             lines.push(format!("  {label:<10} {hook}"));
         }
-        lines.push(format!(
-            "  capacity   at least {} serve, at most {} live",
-            preview.floor, preview.ceiling
-        ));
+        lines.push(format!("  capacity   {}", capacity(preview)));
         if !preview.target_groups.is_empty() {
             let names: Vec<&str> = preview.target_groups.values().map(String::as_str).collect();
             lines.push(format!("  serving    healthy in target group {}", names.join(" and ")));
@@ -111,7 +108,7 @@ pub(crate) fn pace(preview: &Preview) -> String {
     let message = batches(preview);
     match preview.continuous {
         true => message,
-        false if preview.batches.is_empty() => nothing_replaced(preview).into(),
+        false if preview.batches.is_empty() => nothing_replaced(preview),
         false => format!("batches of {message}"),
     }
 }
@@ -121,12 +118,20 @@ pub(crate) fn intent(preview: &Preview) -> String {
     let from = preview.from.as_ref().map_or("an unknown revision", |from| from.as_str());
     let pace = pace(preview);
     let time = span(Duration::from_secs(preview.expected_seconds));
-    let Preview { target, to, policy, floor, ceiling, .. } = preview;
+    let Preview { target, to, policy, .. } = preview;
     let what = same_again(preview).unwrap_or_else(|| format!("from {from} to {to}"));
-    format!(
-        "{target} {what} ({policy}): {pace}, at least {floor} serve, at most \
-         {ceiling} live, about {time}"
-    )
+    format!("{target} {what} ({policy}): {pace}, {}, about {time}", capacity(preview))
+}
+
+/// Describes the bounds of a rollout: `at least 4 serve, at most 6 live`.
+pub(crate) fn capacity(preview: &Preview) -> String {
+    let Preview { floor, ceiling, .. } = preview;
+    match preview.units {
+        Some(UnitsPreview { floor, desired }) => {
+            format!("at least {floor} of {desired} units serve")
+        }
+        None => format!("at least {floor} serve, at most {ceiling} live"),
+    }
 }
 
 /// Describes what a rollout begins, in the first line `rolling web to v2: batches of 3, 3, about 2m`:
@@ -263,10 +268,14 @@ pub(crate) fn batches(preview: &Preview) -> String {
 }
 
 /// Says why there is no batch.
-fn nothing_replaced(preview: &Preview) -> &'static str {
-    match preview.may_wait.is_empty() {
+fn nothing_replaced(preview: &Preview) -> String {
+    let why = match preview.may_wait.is_empty() {
         true => "no instance is to be replaced now",
         false => "no instance may be replaced yet",
+    };
+    match &preview.sets_template {
+        Some(to) => format!("{why}, and the group's template is set to {to}"),
+        None => why.into(),
     }
 }
 

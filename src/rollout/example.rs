@@ -34,7 +34,7 @@ pub(crate) fn look(template: &str) -> Observation {
     Observation {
         at: Timestamp(0),
         instances: BTreeMap::new(),
-        capacity: Some(Capacity { min: 0, max: 4, desired: 0 }),
+        capacity: Some(Capacity { min: 0, max: 4, desired: 0, units: None }),
         reserve: BTreeMap::new(),
         template: Some(template.into()),
         shifted: None,

@@ -33,6 +33,7 @@ mod run_by;
 mod set_aside;
 mod shift;
 mod shortfall;
+mod spare;
 mod stop_conditions;
 mod termination;
 mod tick;

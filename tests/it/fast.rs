@@ -46,4 +46,5 @@ mod termination;
 mod told;
 mod unrestored;
 mod vocabulary;
+mod weights;
 mod witness;

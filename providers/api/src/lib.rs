@@ -43,6 +43,7 @@ pub use instance_refresh::{
     InstanceRefresh, InstanceRefreshPreferences, InstanceRefreshState, InstanceRefreshes, SetAside,
 };
 pub use observation::{
-    Capacity, Instance, Lifecycle, Observation, TargetHealth, TargetState, Update, UpdateState,
+    Capacity, Instance, Lifecycle, Observation, TargetHealth, TargetState, Units, Update,
+    UpdateState,
 };
 pub use target::{LifecycleHook, Processes, ScheduledAction, Target, TargetGroup};

@@ -46,6 +46,11 @@ impl Observation {
     pub fn max(&self) -> u32 {
         self.capacity.map_or(u32::MAX, |capacity| capacity.max)
     }
+
+    /// Returns the size in units, where instances count by weights.
+    pub fn units(&self) -> Option<Units> {
+        self.capacity.and_then(|capacity| capacity.units)
+    }
 }
 
 /// The sizes of a fleet, in instances.
@@ -57,6 +62,17 @@ pub struct Capacity {
     pub max: u32,
     /// How many the fleet keeps running.
     pub desired: u32,
+    /// The size in units, where instances count by weights.
+    pub units: Option<Units>,
+}
+
+/// The size of a fleet whose instances count by weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Units {
+    /// How many units the fleet keeps running.
+    pub desired: u32,
+    /// The weight of its heaviest instance, or of the heaviest that it may launch.
+    pub heaviest: u32,
 }
 
 /// One instance of the fleet.
@@ -66,6 +82,8 @@ pub struct Instance {
     pub revision: Option<Revision>,
     /// Where it runs.
     pub zone: String,
+    /// For how many units it counts: its weight, or 1 where [`Capacity::units`] is `None`.
+    pub units: u32,
     /// Its lifecycle state in the fleet.
     pub lifecycle: Lifecycle,
     /// The cloud's own name of that state, which may say more: `ReplacingRootVolume`.
@@ -106,6 +124,7 @@ impl Instance {
         Instance {
             revision,
             zone: String::new(),
+            units: 1,
             lifecycle: Lifecycle::InService,
             in_lifecycle_hook: false,
             lifecycle_name: None,

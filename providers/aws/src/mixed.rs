@@ -72,11 +72,25 @@ pub(crate) fn weights_differ(group: &SdkGroup) -> Option<String> {
     let weights: BTreeSet<&str> =
         overrides(group).map(|each| each.weighted_capacity().unwrap_or("1")).collect();
     (weights.len() > 1).then(|| {
-        "the group's types have different weights: it may launch fewer instances of a greater weight \
-         for those that go. Batches, the floor and the worst case count the instances that it has \
-         then, not units: a greater share of the units may be out at once"
+        "the group's types have different weights: for those that go it may launch more instances \
+         or fewer, so that sizes of batches change on the way"
             .to_owned()
     })
+}
+
+/// Returns the weight of the group's heaviest type, or of its heaviest instance.
+pub(crate) fn heaviest(group: &SdkGroup) -> u32 {
+    let types = overrides(group).map(|each| units(each.weighted_capacity()));
+    types.chain(group.instances().iter().map(weight)).max().unwrap_or(1)
+}
+
+/// Returns for how many units `instance` counts.
+pub(crate) fn weight(instance: &SdkInstance) -> u32 {
+    units(instance.weighted_capacity())
+}
+
+fn units(weight: Option<&str>) -> u32 {
+    weight.and_then(|weight| weight.parse().ok()).unwrap_or(1)
 }
 
 /// Returns how many instances a weighted group should have.
@@ -84,13 +98,10 @@ pub(crate) fn weights_differ(group: &SdkGroup) -> Option<String> {
 /// These are the live instances, and as many more as its missing units need at the average weight
 /// of the live instances.
 pub(crate) fn instances(group: &SdkGroup, desired: u32) -> u32 {
-    let weight = |instance: &&SdkInstance| -> u32 {
-        instance.weighted_capacity().and_then(|weight| weight.parse().ok()).unwrap_or(1)
-    };
     let live = group.instances().iter().filter(|instance| {
         convert::lifecycle(instance.lifecycle_state()).is_some_and(|state| state.is_live())
     });
-    let (count, units) = live.fold((0, 0), |(count, units), i| (count + 1, units + weight(&i)));
+    let (count, units) = live.fold((0, 0), |(count, units), i| (count + 1, units + weight(i)));
     match desired.saturating_sub(units) {
         0 => count,
         missing if units == 0 => missing,

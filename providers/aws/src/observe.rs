@@ -10,7 +10,7 @@ use aws_sdk_autoscaling::types::{AutoScalingGroup as SdkGroup, Instance as SdkIn
 use aws_sdk_ec2::types::{Filter, Instance as Ec2Instance};
 use rolling_provider::{
     Activity, ActivityKind, Capacity, ErrorKind, Instance, InstanceId, Lifecycle, Observation,
-    ProviderError, Revision, Tags, TargetGroupId, TargetHealth, Timestamp,
+    ProviderError, Revision, Tags, TargetGroupId, TargetHealth, Timestamp, Units,
 };
 
 use crate::emulator::Shape;
@@ -77,6 +77,7 @@ impl AutoScalingGroupFleet {
                 None => convert::instance_revision(described),
             },
             zone: described.availability_zone().unwrap_or_default().to_owned(),
+            units: mixed::weight(described),
             lifecycle: convert::lifecycle(described.lifecycle_state())?,
             in_lifecycle_hook: convert::is_held(described.lifecycle_state()),
             lifecycle_name: described.lifecycle_state().map(|state| state.as_str().to_owned()),
@@ -263,5 +264,6 @@ fn capacity(group: &SdkGroup) -> Capacity {
         min: if is_weighted { 0 } else { size(group.min_size()) },
         max: size(group.max_size()),
         desired: if is_weighted { mixed::instances(group, desired) } else { desired },
+        units: is_weighted.then(|| Units { desired, heaviest: mixed::heaviest(group) }),
     }
 }

@@ -156,6 +156,7 @@ impl Simulator {
         Instance {
             revision: Some(instance.revision.clone()),
             zone: instance.zone.clone(),
+            units: 1,
             lifecycle: instance.lifecycle(now),
             in_lifecycle_hook: instance.is_held(now),
             lifecycle_name: None,

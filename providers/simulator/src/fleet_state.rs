@@ -134,7 +134,7 @@ impl FleetState {
 
     pub fn capacity(&self) -> Capacity {
         let CapacityState { min, max, desired } = self.capacity;
-        Capacity { min, max, desired }
+        Capacity { min, max, desired, units: None }
     }
 
     /// Marks `id` as terminating; it drains first where it is still registered.

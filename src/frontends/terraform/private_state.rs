@@ -122,7 +122,7 @@ impl PrivateState {
         let look = Observation {
             at: Timestamp(0),
             instances: all.enumerate().map(named).collect(),
-            capacity: Some(Capacity { min: 0, max: self.size, desired: self.size }),
+            capacity: Some(Capacity { min: 0, max: self.size, desired: self.size, units: None }),
             template: self.template.clone(),
             shifted: None,
             reserve: BTreeMap::new(),

@@ -260,7 +260,7 @@ mod tests {
             found.unproven().map(|idle| idle.message)
         };
         assert_eq!(unproven(&look, None), None);
-        look.capacity = Some(Capacity { min: 0, max: 4, desired: 2 });
+        look.capacity = Some(Capacity { min: 0, max: 4, desired: 2, units: None });
         let message = unproven(&look, None).expect("one is missing");
         assert!(message.starts_with("1 of 2 instances does not serve"), "{message}");
         assert_eq!(unproven(&look, Some(&target.revision)), None);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rolling_provider::InstanceId;
 
+use super::spare::Spare;
 use super::zones::{self, Within};
 use super::{Member, View};
 use crate::model::spec::Zones;
@@ -61,7 +62,8 @@ pub(super) fn next(
     let mut spare = view.spare();
     let (mut chosen, mut places, mut idle_left) = (BTreeSet::new(), limit, false);
     for (.., member) in ranked {
-        if chosen.len() >= most || (member.gets_requests && (spare == 0 || idle_left)) {
+        let may_go = !member.gets_requests || (!idle_left && spare.allows(member.instance.units));
+        if chosen.len() >= most || !may_go {
             break;
         }
         if !member.holds_place() {
@@ -71,7 +73,9 @@ pub(super) fn next(
             }
             places -= 1;
         }
-        spare -= usize::from(member.gets_requests);
+        if member.gets_requests {
+            spare.take(member.instance.units);
+        }
         chosen.insert(member.id.clone());
     }
     chosen
@@ -116,7 +120,7 @@ impl<'a> Queue<'a> {
         begun: Option<&str>,
         excess: &BTreeMap<&str, usize>,
         limit: usize,
-        mut spare: usize,
+        mut spare: Spare,
     ) -> (Vec<Member<'a>>, Option<String>) {
         let ordered = self.zones.values().filter(|_| zones == Zones::OneByOne);
         let all: Vec<Member<'a>> = ordered.flatten().copied().collect();
@@ -136,7 +140,9 @@ impl<'a> Queue<'a> {
             let first = keyed.min_by(|(one, _), (other, _)| one.cmp(other));
             let Some((_, head)) = first else { break };
             let Some(member) = head.members.front().copied() else { break };
-            if chosen.len() >= limit || (member.gets_requests && (spare == 0 || idle_left)) {
+            let may_go =
+                !member.gets_requests || (!idle_left && spare.allows(member.instance.units));
+            if chosen.len() >= limit || !may_go {
                 break;
             }
             head.members.pop_front();
@@ -150,7 +156,9 @@ impl<'a> Queue<'a> {
                 }
                 places -= 1;
             }
-            spare -= usize::from(member.gets_requests);
+            if member.gets_requests {
+                spare.take(member.instance.units);
+            }
             chosen.push(member);
         }
         for Head { members, left, .. } in heads {
@@ -268,6 +276,7 @@ mod tests {
     use proptest::prelude::*;
     use rolling_provider::{Instance, Timestamp};
 
+    use super::super::spare::Floor;
     use super::*;
     use crate::model::spec::{BatchSize, Policy, Window, Zones};
 
@@ -308,7 +317,8 @@ mod tests {
             let window = Window::resolve(Policy::Rolling(BatchSize::Fixed(batch)), size);
             let members: Vec<Member<'_>> = members.collect();
             let (standby, terminating) = (Vec::new(), Vec::new());
-            let mut view = View { members, standby, window, missing: 0, terminating };
+            let floor = Floor { least: window.floor().into(), desired: None };
+            let mut view = View { members, standby, window, floor, missing: 0, terminating };
             let mut queue = Queue::of(view.candidates().copied());
             let zones = if one_by_one { Zones::OneByOne } else { Zones::Spread };
             let mut begun: Option<String> = None;

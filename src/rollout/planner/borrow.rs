@@ -107,7 +107,7 @@ fn change_of_size(input: &Input<'_>, view: &View<'_>, moves: bool, waits: bool) 
 }
 
 /// Whether the fleet has yet to launch the target's revision.
-fn moves_template(input: &Input<'_>) -> bool {
+pub(super) fn moves_template(input: &Input<'_>) -> bool {
     let Input { target, look, state, .. } = *input;
     input.launches()
         && match state.direction.rolls_back {

@@ -9,6 +9,8 @@ use rolling_provider::InstanceId;
 
 use super::batch::{self, Queue};
 use super::input::Input;
+use super::spare::{Floor, Spare};
+use super::view::units;
 use super::{Member, View, pace, zones};
 use crate::model::preview::BatchPreview;
 use crate::model::spec::{Policy, Zones};
@@ -68,11 +70,12 @@ struct DryRun<'a> {
     /// The instances to replace.
     queue: Queue<'a>,
     size: usize,
-    floor: usize,
+    floor: Floor,
     old: usize,
     new: usize,
     live: usize,
-    serving: usize,
+    /// How many units serve. What is launched has the weight of what it replaces.
+    serving: u64,
     /// How many do not serve, and stay as they are.
     stay_idle: usize,
     /// How many the fleet has to launch before the rollout begins.
@@ -104,11 +107,11 @@ impl<'a> DryRun<'a> {
         DryRun {
             queue: Queue::of(old.clone()),
             size: view.window.size as usize,
-            floor: view.window.floor() as usize,
+            floor: view.floor,
             old: old.count(),
             new: members.iter().filter(|member| member.is_new).count(),
             live: members.len(),
-            serving: members.iter().filter(|member| member.serves).count(),
+            serving: units(members.iter().filter(|member| member.serves)),
             stay_idle: view.stay_idle(),
             missing: view.missing as usize,
             zones,
@@ -119,7 +122,7 @@ impl<'a> DryRun<'a> {
     fn launch(&mut self, count: usize) {
         self.new += count;
         self.live += count;
-        self.serving += count;
+        self.serving += count as u64;
         *self.zones.entry("").or_default() += count;
     }
 
@@ -130,12 +133,12 @@ impl<'a> DryRun<'a> {
         } else {
             BTreeMap::new()
         };
-        let spare = self.serving.saturating_sub(self.floor);
+        let spare = Spare::of(self.serving, self.floor);
         let (chosen, begins) = self.queue.take(zones, self.begun.as_deref(), &excess, limit, spare);
         self.begun = begins.or(self.begun.take());
         self.old -= chosen.len();
         self.new += chosen.iter().filter(|member| !member.is_new).count();
-        self.serving += chosen.iter().filter(|member| !member.serves).count();
+        self.serving += units(chosen.iter().filter(|member| !member.serves));
         let mut ids: Vec<InstanceId> = chosen.into_iter().map(|member| member.id.clone()).collect();
         ids.sort_unstable();
         ids
@@ -146,7 +149,9 @@ impl<'a> DryRun<'a> {
     fn wait(&mut self) {
         self.live += self.missing;
         self.new += std::mem::take(&mut self.missing);
-        self.serving = self.live.saturating_sub(self.stay_idle);
+        let serving = self.live.saturating_sub(self.stay_idle) as u64;
+        let size = self.size.max(1) as u64;
+        self.serving = self.floor.desired.map_or(serving, |units| serving * units / size);
         self.queue.all_serve();
     }
 }

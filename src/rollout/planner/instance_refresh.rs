@@ -65,6 +65,8 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
         gates: Vec::new(),
         rollout_hooks: Vec::new(),
         floor: comes_to.floor,
+        units: None,
+        sets_template: None,
         ceiling: comes_to.ceiling,
         borrows: Vec::new(),
         expected_seconds: expected.as_secs(),

@@ -59,7 +59,7 @@ pub(super) fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
             let to_come = instances_to_come(view.missing);
             (Cause::Others, format!("{to_come}, for which the cloud gives no reason"))
         }
-        (None, true, None) if view.spare() == 0 => (Cause::Others, view.at_floor()),
+        (None, true, None) if view.spare().is_none() => (Cause::Others, view.at_floor()),
         (None, true, None) => (Cause::Others, "an unknown cause: the fleet shows none".into()),
     };
     let (class, names) = match preflight::no_place(input) {

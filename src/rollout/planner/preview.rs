@@ -9,7 +9,7 @@ use rolling_provider::Revision;
 use super::input::Input;
 use super::set_aside::{left_alone, set_aside};
 use super::shortfall::{idle_now, missing_now};
-use super::{Member, View, borrow, dry_run, is_converged, restart, run_by, termination};
+use super::{Member, View, borrow, dry_run, is_converged, restart, run_by, spare, termination};
 use crate::model::moment::moment;
 use crate::model::preview::{BatchPreview, Borrowing, Preview};
 use crate::model::spec::{BatchSize, Executor, OnFailure, Pacing, Policy, TrafficStep};
@@ -56,7 +56,9 @@ pub fn preview(input: &Input<'_>) -> Preview {
         gates: spec.gates.phrases(),
         rollout_hooks: spec.hooks.phrases(),
         floor: view.window.floor(),
+        units: spare::preview(spec.policy, view.window, input.look.units()),
         ceiling: view.window.ceiling(),
+        sets_template: (changes && borrow::moves_template(input)).then(|| target.revision.clone()),
         borrows: if changes { borrows(input, &view, raise) } else { Vec::new() },
         expected_seconds: expected.as_secs(),
         boot_assumed: target.boot.is_none() && !batches.is_empty(),

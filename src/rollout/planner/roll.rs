@@ -201,11 +201,14 @@ fn surplus(input: &Input<'_>, view: &View<'_>) -> BTreeSet<InstanceId> {
     zones::keep_first(input, &mut victims);
     victims.retain(|id| {
         let unsoaked = view.unsoaked().any(|member| member.id == id);
-        let counts = view.members.iter().any(|m| m.id == id && m.gets_requests);
+        let counts = view.members.iter().find(|m| m.id == id && m.gets_requests);
         // An instance that stays and does not serve leaves the floor to the others.
-        let fits = (unsoaked || free > 0) && (!counts || spare > 0);
+        let may_go = counts.is_none_or(|member| spare.allows(member.instance.units));
+        let fits = (unsoaked || free > 0) && may_go;
         free -= usize::from(fits && !unsoaked);
-        spare -= usize::from(fits && counts);
+        if let Some(member) = counts.filter(|_| fits) {
+            spare.take(member.instance.units);
+        }
         fits
     });
     victims

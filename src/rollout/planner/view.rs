@@ -4,6 +4,7 @@ use rolling_provider::{Instance, InstanceId, Lifecycle, TargetState};
 
 use super::deadlines::UNLAUNCHED_AFTER;
 use super::input::Input;
+use super::spare::{Floor, Spare};
 use super::termination;
 use crate::model::spec::{SetAside, Window};
 use crate::rollout::serving::{gets_requests, is_healthy_in_primary};
@@ -20,6 +21,8 @@ pub struct View<'a> {
     ///
     /// A fleet that is scaled meanwhile is thus rolled within its new bounds.
     pub(crate) window: Window,
+    /// How many must serve.
+    pub(crate) floor: Floor,
     /// How many instances the fleet still has to launch.
     pub(crate) missing: u32,
     /// Instances of other revisions, or that we terminated, that are terminating, where the
@@ -124,7 +127,8 @@ impl<'a> View<'a> {
         let missing = (state.desired(look) as usize).saturating_sub(members.len());
         let missing = u32::try_from(missing).unwrap_or(u32::MAX);
         let terminating = termination::terminating(input);
-        let mut view = View { members, standby, window, missing, terminating };
+        let floor = Floor::of(spec.policy, window, look.units());
+        let mut view = View { members, standby, window, floor, missing, terminating };
         view.replace_not_blamed(input);
         view
     }
@@ -139,8 +143,9 @@ impl<'a> View<'a> {
         }
         let is_last = |m: &&Member<'_>| m.is_old() && !m.is_victim && !m.set_aside;
         let mut last = self.members.iter().filter(is_last);
-        let is_stuck =
-            self.spare() == 0 && last.clone().next().is_some() && last.all(|member| member.serves);
+        let is_stuck = self.spare().is_none()
+            && last.clone().next().is_some()
+            && last.all(|member| member.serves);
         let health = &input.spec.health;
         for member in self.members.iter_mut().filter(|member| member.not_blamed) {
             let overdue = member.history.is_some_and(|h| input.now >= h.deadline(health));
@@ -199,24 +204,31 @@ impl<'a> View<'a> {
         self.members.iter().filter(|member| member.serves).count()
     }
 
-    /// Returns how many instances that take requests may go out of rotation.
-    pub(crate) fn spare(&self) -> usize {
-        let surely_serves = self.members.iter().filter(|member| member.surely_serves).count();
-        surely_serves.saturating_sub(self.window.floor() as usize)
+    /// Returns what may go out of rotation of the instances that take requests.
+    pub(crate) fn spare(&self) -> Spare {
+        self.spare_with(std::iter::empty())
+    }
+
+    /// Returns the same if `others` took requests, too.
+    pub(crate) fn spare_with<'m>(&self, others: impl Iterator<Item = &'m Member<'m>>) -> Spare {
+        let surely_serves = self.members.iter().filter(|member| member.surely_serves);
+        let serving = units(surely_serves) + units(others);
+        Spare::of(serving, self.floor)
     }
 
     /// Says why none of those that serve may go.
     pub(crate) fn at_floor(&self) -> String {
-        let serving = self.members.iter().filter(|member| member.gets_requests).count();
-        let floor = self.window.floor() as usize;
-        let doubtful = self.members.iter().filter(|m| m.gets_requests && !m.surely_serves).count();
+        let serving = units(self.members.iter().filter(|member| member.gets_requests));
+        let Floor { least: floor, desired } = self.floor;
+        let doubtful = units(self.members.iter().filter(|m| m.gets_requests && !m.surely_serves));
+        let of = desired.map_or(String::new(), |all| format!(" of {all} units"));
         match serving > floor && doubtful > 0 {
             true => format!(
-                "{serving} serve, {doubtful} of them registered again so lately that looks may be \
+                "{serving}{of} serve, {doubtful} of them registered again so lately that looks may be \
                  from before: at least {floor} must serve for sure"
             ),
             false => format!(
-                "{serving} serve, and at least {floor} must: none may go until another one serves"
+                "{serving}{of} serve, and at least {floor} must: none may go until another one serves"
             ),
         }
     }
@@ -355,4 +367,9 @@ pub(crate) fn is_converged(input: &Input<'_>) -> bool {
         && view.standby.is_empty()
         && (!input.launches() || template == Some(&input.target.revision))
         && input.state.record.is_none()
+}
+
+/// Counts instances by their weights.
+pub(super) fn units<'m>(members: impl Iterator<Item = &'m Member<'m>>) -> u64 {
+    members.map(|member| u64::from(member.instance.units)).sum()
 }

@@ -135,7 +135,7 @@ mod tests {
     }
 
     fn capacity(min: u32, desired: u32) -> Capacity {
-        Capacity { min, max: 100, desired }
+        Capacity { min, max: 100, desired, units: None }
     }
 
     fn look(sizes: &mut Sizes, shown: Capacity, at: Timestamp) {

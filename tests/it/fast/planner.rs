@@ -60,7 +60,7 @@ pub fn look(instances: BTreeMap<InstanceId, Instance>) -> Observation {
     Observation {
         shifted: None,
         at: NOW,
-        capacity: Some(Capacity { min: 0, max: 20, desired: 10 }),
+        capacity: Some(Capacity { min: 0, max: 20, desired: 10, units: None }),
         instances,
         template: Some("v2".into()),
         reserve: BTreeMap::new(),
@@ -270,7 +270,7 @@ fn surplus_that_somebody_protects_is_not_given_back() {
         .collect();
     let goes = |instances: &BTreeMap<InstanceId, Instance>| {
         let mut look = look(instances.clone());
-        look.capacity = Some(Capacity { min: 0, max: 20, desired: 11 });
+        look.capacity = Some(Capacity { min: 0, max: 20, desired: 11, units: None });
         let target = target();
         let mut progress = RolloutState::new("test", NOW);
         progress.record = Some(Record { size: 10, surge: 1, ..record() });

@@ -61,6 +61,11 @@ pub fn report(ran: &Ran) -> Value {
 /// The fewest instances that were healthy in every target group at any moment of the timeline.
 /// `group` is the group before anything happened.
 pub fn least_serving(group: &Value, timeline: &[Value]) -> usize {
+    least_units(group, timeline, |_| 1)
+}
+
+/// Returns the same in units, with the weight of each instance.
+pub fn least_units(group: &Value, timeline: &[Value], weight: impl Fn(&str) -> usize) -> usize {
     let targets = group["targets"].as_object().expect("targets");
     let mut healthy: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (name, listed) in targets {
@@ -69,7 +74,8 @@ pub fn least_serving(group: &Value, timeline: &[Value]) -> usize {
         }
     }
     let serving = |healthy: &BTreeMap<String, BTreeSet<String>>| {
-        healthy.values().filter(|groups| groups.len() == targets.len()).count()
+        let serve = healthy.iter().filter(|(_, groups)| groups.len() == targets.len());
+        serve.map(|(id, _)| weight(id)).sum::<usize>()
     };
     let mut least = serving(&healthy);
     for event in timeline {

@@ -182,6 +182,7 @@ fn instance(
     Instance {
         revision: revision(tags),
         zone: zone.unwrap_or_default().to_owned(),
+        units: 1,
         lifecycle,
         in_lifecycle_hook: false,
         lifecycle_name: None,

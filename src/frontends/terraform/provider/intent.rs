@@ -130,7 +130,7 @@ fn with_warnings(finding: Diagnostic, preview: Option<&Preview>) -> Diagnostic {
 
 /// Describes what a rollout does; the text follows "rolls".
 fn rolls(name: &str, preview: &Preview) -> String {
-    let Preview { size, policy, floor, ceiling, .. } = preview;
+    let Preview { size, policy, .. } = preview;
     let time = text::span(Duration::from_secs(preview.expected_seconds));
     let from = preview.from.as_ref().filter(|from| **from != preview.to);
     let to = match (from, &preview.to) {
@@ -147,8 +147,9 @@ fn rolls(name: &str, preview: &Preview) -> String {
         None => format!("{name}, {size} instances"),
     };
     format!(
-        "{which}{to} ({policy}): {}, at least {floor} serve, at most {ceiling} live, about {time}",
-        text::pace(preview)
+        "{which}{to} ({policy}): {}, {}, about {time}",
+        text::pace(preview),
+        text::capacity(preview)
     )
 }
 

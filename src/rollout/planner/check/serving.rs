@@ -6,6 +6,7 @@ use rolling_provider::{Action, InstanceId, Lifecycle, TargetGroup, TargetState};
 
 use super::super::Plan;
 use super::super::input::Input;
+use super::super::spare::Floor;
 use crate::model::spec::{RollingDeployment, Window};
 
 /// Promise 1 where requests are shifted: each side keeps its share of the floor.
@@ -102,15 +103,22 @@ pub(super) fn check_floor(input: &Input<'_>, plan: &Plan, window: Window, found:
     let serving = |id: &&InstanceId| serves(input, id);
     let surely_serves =
         |id: &&InstanceId| serves(input, id) && !input.state.may_be_out(id, input.now);
-    let now = input.look.instances.keys().filter(surely_serves).count();
-    let lost = taken.iter().filter(serving).count();
-    if lost > 0 && now.saturating_sub(lost) < window.floor() as usize {
-        found.push(format!(
-            "would leave {} serving, below the floor of {}",
-            now.saturating_sub(lost),
-            window.floor()
-        ));
+    let lost = taken.iter().filter(serving);
+    let (gone, lost) = (lost.clone().count(), units(input, lost));
+    let now = units(input, input.look.instances.keys().filter(surely_serves));
+    let Floor { least, desired } = Floor::of(input.spec.policy, window, input.look.units());
+    // One instance may go whatever its weight, or nothing could be replaced.
+    let is_first = gone == 1 && desired.is_some_and(|all| now >= all);
+    let left = now.saturating_sub(lost);
+    if lost > 0 && left < least && !is_first {
+        found.push(format!("would leave {left} serving, below the floor of {least}"));
     }
+}
+
+/// Counts instances by their weights.
+fn units<'i>(input: &Input<'_>, ids: impl Iterator<Item = &'i InstanceId>) -> u64 {
+    let instances = ids.filter_map(|id| input.look.instances.get(id));
+    instances.map(|instance| u64::from(instance.units)).sum()
 }
 
 /// Promise 5: in every target group, no removal before the drain ends or its deadline passes.

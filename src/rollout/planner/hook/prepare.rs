@@ -99,17 +99,19 @@ fn needed(
     ready: &[&Member<'_>],
     chosen: &BTreeSet<InstanceId>,
 ) -> BTreeSet<InstanceId> {
-    let still_in = |member: &&&Member<'_>| {
+    let still_in = |member: &&Member<'_>| {
         !chosen.contains(member.id) && !input.state.was_deregistered(member.id)
     };
-    let surely_serves = view.members.iter().filter(|member| member.surely_serves).count();
-    let mut lacking = (view.window.floor() as usize).saturating_sub(surely_serves);
+    let in_rotation = || ready.iter().copied().filter(|member| still_in(member));
+    let mut spare = view.spare_with(in_rotation().filter(|member| would_serve(input, member)));
     let mut needed = BTreeSet::new();
-    for member in ready.iter().rev().filter(still_in) {
+    for member in in_rotation() {
         let serves = would_serve(input, member);
-        if member.set_aside || member.left_alone || (serves && lacking > 0) {
-            lacking -= usize::from(serves && lacking > 0);
+        if member.set_aside || member.left_alone || (serves && !spare.allows(member.instance.units))
+        {
             needed.insert(member.id.clone());
+        } else if serves {
+            spare.take(member.instance.units);
         }
     }
     needed

@@ -100,7 +100,7 @@ proptest! {
             .collect();
         let size = u32::try_from(states.len()).expect("few");
         let mut look = planner::look(fleet);
-        look.capacity = Some(Capacity { min: 0, max: size, desired: size });
+        look.capacity = Some(Capacity { min: 0, max: size, desired: size, units: None });
         let spec = RollingDeployment { pacing, ..spec(Policy::Rolling(BatchSize::Fixed(batch))) };
         let plan = planner::planned(&look, &spec);
         let Some(begins) = plan.begins else { return Ok(()) };
@@ -160,7 +160,7 @@ proptest! {
             .collect();
         let size = u32::try_from(members.len()).expect("few");
         let mut look = planner::look(fleet);
-        look.capacity = Some(Capacity { min: 0, max: size, desired: size });
+        look.capacity = Some(Capacity { min: 0, max: size, desired: size, units: None });
         let spec = RollingDeployment {
             pacing: Pacing::Continuous,
             health: Health { min_healthy_time: seconds(0), healthy_timeout: seconds(9000), ..Health::default() },

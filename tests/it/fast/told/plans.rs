@@ -123,3 +123,16 @@ fn what_does_not_serve_before_is_named_with_its_reason() {
     );
     assert!(planned.contains(&message), "{planned}");
 }
+
+#[test]
+fn a_plan_that_only_sets_the_template_says_so() {
+    let simulator = simulate(FleetConfig { instances: 2, ..fleet() });
+    let spec = spec(Policy::Rolling(BatchSize::Fixed(1)));
+    assert!(planned(&simulator, &spec).sets_template.is_some());
+    block_on(roll(Arc::clone(&simulator) as _, spec.clone()));
+    assert_eq!(planned(&simulator, &spec).sets_template, None);
+    simulator.intervene(Intervention::MoveTemplate("v9".into())).expect("it");
+    let planned = text::plan("web", &planned(&simulator, &spec));
+    let message = "none: no instance is to be replaced now, and the group's template is set to v2";
+    assert!(planned.contains(message), "{planned}");
+}
