@@ -23,7 +23,7 @@ mod unknown;
 
 pub use convert::deployment;
 pub(crate) use convert::provider;
-pub(crate) use diagnostic::{Diagnostic, Severity, step};
+pub(crate) use diagnostic::{Diagnostic, Severity, shortened, step};
 pub(crate) use places::{PROVIDER, launch_template, target_names, target_of};
 pub(crate) use positions::{Position, Positions, duplicates};
 pub use read::Document;

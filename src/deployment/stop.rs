@@ -25,8 +25,10 @@ impl Stopping {
         deadline: Option<Duration>,
         left: impl Future<Output = ()> + Send + 'static,
     ) -> Stopping {
-        let (urgency, stop) = watch::channel(Stop::No);
-        let expired = Arc::new(AtomicBool::new(false));
+        // No time is no race: nothing begins.
+        let is_over = deadline.is_some_and(|deadline| deadline.is_zero());
+        let (urgency, stop) = watch::channel(if is_over { Stop::Gracefully } else { Stop::No });
+        let expired = Arc::new(AtomicBool::new(is_over));
         let has_expired = Arc::clone(&expired);
         let relay = tokio::spawn(async move {
             let limit = async {

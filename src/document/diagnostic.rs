@@ -34,7 +34,7 @@ pub enum Severity {
 impl Diagnostic {
     /// Creates an error at a place.
     pub(crate) fn error(pointer: impl Into<String>, summary: impl Into<String>) -> Self {
-        let (pointer, summary) = (pointer.into(), summary.into());
+        let (pointer, summary) = (shortened(pointer.into()), shortened(summary.into()));
         Self { severity: Severity::Error, pointer, summary, remedy: None }
     }
 
@@ -63,6 +63,19 @@ impl Diagnostic {
         let summary = error.to_string();
         Self { severity: Severity::Error, pointer, summary, remedy: error.remedy.clone() }
     }
+}
+
+/// More than this many bytes of a finding are not shown: what it quotes may be of any length.
+const LONGEST: usize = 8192;
+
+/// Returns `text`, or its beginning and how long it is.
+pub(crate) fn shortened(mut text: String) -> String {
+    if text.len() > LONGEST {
+        let all = text.len();
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push_str(&format!("... ({all} bytes)"));
+    }
+    text
 }
 
 impl Diagnostic {

@@ -64,8 +64,7 @@ impl RollingExecutor {
         self.restore_from_record(look)?;
         let input = self.input(self.context.look.at);
         refuse_changed_routing(&input).map_err(StartError::RoutingChanged)?;
-        let reason = "asked to stop before anything was replaced";
-        Ok(session.is_stopping().then(|| self.context.interrupted(reason)))
+        Ok(session.is_stopping().then(|| self.context.interrupted(NOTHING_DONE)))
     }
 
     /// Makes sure that no other engine is at work: judges the last look, and renews the lease when

@@ -23,7 +23,7 @@ from lab import (
     until,
     was_stopped,
 )
-from peer import check, key
+from peer import CANCELLED, check, key
 
 COMPUTED = [
     "id",
@@ -136,8 +136,9 @@ def read_and_delete_need_the_target_only(lab):
     peer = lab.open()
     peer.ask("resource.apply", of(fleet()))
     target = {"simulated_fleet": fleet()["simulated_fleet"]}
-    # Without a policy, and with one that lacks what an apply asks for.
-    for prior in [target, dict(target, policy="rolling", max_surge=0)]:
+    # Without a policy, and with one that an apply refuses.
+    refused = [{"policy": "rolling", "max_surge": 0}, {"policy": "of a later version"}, {"gates": 1}]
+    for prior in [target, *(dict(target, **more) for more in refused)]:
         read = peer.ask("resource.read", {"type": KIND, "prior": prior})
         check(errors(read) == [] and read["state"]["status"] == "succeeded", "a state", read)
         gone = peer.ask("resource.delete", {"type": KIND, "prior": prior})
@@ -271,7 +272,10 @@ def a_failed_deployment_is_a_result_with_diagnostics_and_state(lab):
         config = failing(on_failure, on_failure=on_failure)
         result = peer.ask("resource.apply", of(config, prior=None))
         check(result["status"] == ended, "status %s" % ended, result)
-        check(errors(result) != [], "a diagnostic", result)
+        said = [one["summary"] for one in errors(result)]
+        check(said != [], "a diagnostic", result)
+        # A status is for programs.
+        check("rolled_back" not in "".join(said), "the words of people", said)
         state = result["state"]
         check(isinstance(state, dict) and state["status"] == ended, "a state that says so", result)
         check(
@@ -333,6 +337,15 @@ def without_a_progress_token_there_is_no_progress(lab):
     peer.ask("ping")
     told = [m for m in peer.all() if m.get("method") == "$/progress"]
     check(told == [], "no progress", told)
+
+
+@case()
+def a_deadline_that_is_over_begins_nothing(lab):
+    peer = lab.open()
+    for _ in range(10):
+        message = peer.error(peer.call("resource.apply", of(fleet(), deadline_ms=0)), CANCELLED)
+        check("deadline_ms" in message["message"], "a message that names the deadline", message)
+    check(status(peer, fleet())["record"] is None, "no record", status(peer, fleet()))
 
 
 @case()

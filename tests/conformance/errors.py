@@ -8,6 +8,7 @@ from lab import (
     SIDE_BY_SIDE,
     SLOW,
     case,
+    errors,
     fleet,
     has_succeeded,
     lasting,
@@ -88,7 +89,9 @@ def params_that_do_not_fit_are_32602(lab):
             (method, {"type": KIND, "config": None}),
         ]
     for method, params in unfit:
-        peer.error(peer.call(method, params), -32602)
+        message = peer.error(peer.call(method, params), -32602)["message"]
+        types = [name for name in ["struct ", "u64", "a map", "a sequence"] if name in message]
+        check(not types, "the terms of JSON", message)
     peer.ask("ping")
 
 
@@ -259,6 +262,9 @@ def what_is_more_than_max_in_flight_is_1004_and_all_is_answered(lab):
         peer.error(id, 1004, within=40)
     check(not any(peer.is_answered(id) for id in ids[:most]), "the others go on", peer.all()[-1])
     peer.ask("ping", within=40)
+    first = fleet("f0", instances=1)
+    abort = peer.result(peer.call("resource.control", of(first, action="abort")), within=40)
+    check(errors(abort) == [], "a command is taken all the same", abort)
     for id in ids[:most]:
         peer.cancel(id)
     for id in ids[:most]:

@@ -206,6 +206,31 @@ def ids_of_other_types_are_refused(lab):
 
 
 @case()
+def a_number_is_whole_however_it_is_written(lab):
+    peer = lab.open()
+    for id in ["7.0", "1e3"]:
+        peer.write(b'{"jsonrpc":"2.0","id":%s,"method":"ping"}\n' % id.encode())
+        peer.result(json.loads(id))
+
+
+@case()
+def what_an_error_quotes_is_shortened(lab):
+    peer = lab.open()
+    long = "x" * 1_000_000
+    config = fleet()
+    for method, params in [
+        ("ping", {long: 1}),
+        (long, {}),
+        ("resource.plan", dict(of(config), type=long)),
+        ("resource.plan", of(dict(config, **{long: 1}))),
+        ("resource.plan", of(dict(config, policy=long))),
+    ]:
+        answer = peer.answer(peer.call(method, params))
+        size = len(json.dumps(answer))
+        check(size < 50_000, "an answer that is short", "%d characters" % size)
+
+
+@case()
 def a_number_and_its_text_are_two_ids(lab):
     peer = lab.open()
     lines = [

@@ -41,6 +41,8 @@ def key(value):
 
 
 def is_id(value):
+    if isinstance(value, float):
+        return value.is_integer()
     return isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
 
 

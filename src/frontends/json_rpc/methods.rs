@@ -225,9 +225,26 @@ pub(crate) fn read<P: DeserializeOwned + JsonSchema>(
     check_names(method, &params)?;
     let params = if params.is_null() { json!({}) } else { params };
     serde_json::from_value(params).map_err(|error| {
-        let message = format!("{method} does not take these parameters: {error}");
+        let message = format!("{method} does not take these parameters: {}", plainly(&error));
         RpcError::new(code::INVALID_PARAMS, message)
     })
+}
+
+/// Returns what serde says in the terms of JSON.
+fn plainly(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let Some((before, expected)) = message.rsplit_once("expected ") else { return message };
+    let expected = match expected {
+        "a map" => "an object",
+        "a sequence" => "a list",
+        "unit" => "null",
+        _ if expected.starts_with("struct ") => "an object",
+        _ if ["u8", "u16", "u32", "u64", "usize"].contains(&expected) => "a whole number",
+        _ => expected,
+    };
+    let before =
+        before.replace("type: map", "type: object").replace("type: sequence", "type: list");
+    format!("{before}expected {expected}")
 }
 
 /// Writes a result.
@@ -271,6 +288,17 @@ fn check_state<T: JsonSchema>(name: &str, state: &Value) -> Result<(), RpcError>
     );
     let data = Some(json!({ "pointer": place }));
     Err(RpcError { data, ..RpcError::new(code::INVALID_PARAMS, message) })
+}
+
+/// Checks what a request about the target of a state needs of it: not the policy, which a later
+/// version may refuse.
+fn check_target_of(prior: &Value) -> Result<(), RpcError> {
+    let mut needed = document::target_of(prior, &[]);
+    let computed = resource_state::computed_of(prior);
+    if let (Value::Object(needed), Value::Object(computed)) = (&mut needed, computed) {
+        needed.extend(computed);
+    }
+    check_state::<schema::DeploymentState>("prior", &needed)
 }
 
 /// Checks the places that the peer does not know yet.

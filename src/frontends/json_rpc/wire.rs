@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::document::duplicates;
+use crate::document::{duplicates, shortened};
 
 /// Codes of protocol errors. A failed deployment is not an error but a result with diagnostics.
 pub(crate) mod code {
@@ -48,7 +48,7 @@ pub struct RpcError {
 impl RpcError {
     /// An error without data.
     pub(crate) fn new(code: i64, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), data: None }
+        Self { code, message: shortened(message.into()), data: None }
     }
 }
 
@@ -124,7 +124,8 @@ pub(crate) fn notification(method: &str, params: &Value) -> String {
 }
 
 fn is_id(id: &Value) -> bool {
-    id.is_string() || id.is_i64() || id.is_u64()
+    let is_whole = |number: f64| number.fract() == 0.0;
+    id.is_string() || id.as_f64().is_some_and(is_whole)
 }
 
 /// The version of this protocol.

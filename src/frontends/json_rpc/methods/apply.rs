@@ -137,8 +137,8 @@ pub(super) fn explain(report: &Report) -> Vec<Diagnostic> {
         return warnings(report);
     }
     let reason = report.reason.clone().unwrap_or_else(|| "stopped".into());
-    let message = match report.outcome.name() {
-        name if reason.starts_with(name) => reason,
+    let message = match report.outcome.shown() {
+        name if reason.starts_with(&name) => reason,
         name => format!("{name}: {reason}"),
     };
     let next = NextStep::after(report).sentence(&WORDING);

@@ -9,7 +9,8 @@ use super::look::{unreachable_state, view, view_of};
 use super::rollback;
 use super::rollback::nothing;
 use super::{
-    PeerSettings, RequestJob, check_operation, check_state, check_type, unless_stopped, write,
+    PeerSettings, RequestJob, check_operation, check_state, check_target_of, check_type,
+    unless_stopped, write,
 };
 use crate::deployment::schema::DeploymentState;
 use crate::deployment::{self, DeleteOutcome, OpenError, config_to_look_with, resource_state};
@@ -88,8 +89,8 @@ impl PeerSettings {
         check_operation(operation.operation_id.as_deref())?;
         let limit = Limit::begin(&operation, &mut work);
         let prior = Value::Object(params.prior);
-        check_state::<DeploymentState>("prior", &prior)?;
         let config = config_to_look_with(&resource_state::config_of(&prior));
+        check_target_of(&prior)?;
         let caller = self.caller(&work, operation.operation_id.as_deref(), &prior);
         let looked = unless_stopped(&mut work.stop, self.look(&config, &caller)).await;
         let looked = looked.map_err(|_| limit.cancelled())?;
@@ -124,8 +125,8 @@ impl PeerSettings {
 
 /// The result of a command that this server carried out.
 fn ran_here(command: Command, report: &Report, limit: &Limit) -> m::ControlResult {
-    let status = report.outcome.name();
-    let message = format!("no engine was at work, so this server carried it out: {status}");
+    let (status, shown) = (report.outcome.name(), report.outcome.shown());
+    let message = format!("no engine was at work, so this server carried it out: {shown}");
     let as_asked = control::is_as_asked(command, report.outcome);
     let found = if as_asked { Vec::new() } else { limit.explain(report) };
     m::ControlResult { status: Some(status.into()), ..nothing(message, found) }

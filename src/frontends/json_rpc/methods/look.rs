@@ -8,7 +8,9 @@ use serde_json::Value;
 
 use super::super::messages as m;
 use super::super::wire::RpcError;
-use super::{PeerSettings, check_state, check_type, check_unknown, replaced_paths, write};
+use super::{
+    PeerSettings, check_state, check_target_of, check_type, check_unknown, replaced_paths, write,
+};
 use crate::deployment::resource_state::{self, KnownBy};
 use crate::deployment::schema::DeploymentState;
 use crate::deployment::{OpenError, config_to_look_with};
@@ -68,8 +70,8 @@ impl PeerSettings {
     pub(super) async fn read(&self, params: m::ReadParams) -> Result<Value, RpcError> {
         check_type(&params.kind)?;
         let prior = Value::Object(params.prior);
-        check_state::<DeploymentState>("prior", &prior)?;
         let config = config_to_look_with(&resource_state::config_of(&prior));
+        check_target_of(&prior)?;
         let answer = match self.look(&config, &self.looker(&prior)).await {
             Ok(rollout) => {
                 let state = resource_state::refreshed(&prior, &rollout);

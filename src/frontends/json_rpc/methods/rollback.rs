@@ -54,9 +54,9 @@ impl PeerSettings {
         let report = back.run(stop, &mut |envelope| notifications.send(envelope)).await;
         notifications.end().await;
         refuse_locked(&report)?;
-        let status = report.outcome.name();
+        let (status, shown) = (report.outcome.name(), report.outcome.shown());
         Ok(m::ControlResult {
-            message: format!("rolled back to {revision}, by {by}: {status}"),
+            message: format!("rolled back to {revision}, by {by}: {shown}"),
             acknowledged_by: None,
             status: Some(status.into()),
             record: None,
