@@ -21,6 +21,9 @@ const SOON: Duration = Duration::from_millis(10);
 const TRIES: u32 = 1000;
 const AGAIN: Duration = Duration::from_millis(5);
 
+/// The longest name of a file, in bytes, that file systems allow.
+const LONGEST_NAME: usize = 255;
+
 /// When a change is to be written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FlushPolicy {
@@ -66,9 +69,9 @@ impl StateFile {
     /// replaced as a whole, so that no look sees half of it.
     pub fn open_to_look(&mut self) -> Result<(), ProviderError> {
         let Some(file) = self.file.as_ref().filter(|_| self.lock.is_none()) else { return Ok(()) };
-        self.lock = match try_lock(file) {
+        self.lock = match try_lock(file, false) {
             Ok(lock) => Some(lock),
-            Err(error) if may_not_write(&error) => None,
+            Err(error) if may_not_write(&error) || is_unused(&error, file) => None,
             Err(error) => return Err(not_locked(file, &error)),
         };
         self.read_again()
@@ -176,12 +179,20 @@ fn keep(file: &Path, state: &FleetState) -> Result<(), ProviderError> {
 
 /// Keeps other processes out until dropped.
 fn lock(file: &Path) -> Result<std::fs::File, ProviderError> {
-    try_lock(file).map_err(|error| not_locked(file, &error))
+    try_lock(file, true).map_err(|error| not_locked(file, &error))
 }
 
-fn try_lock(file: &Path) -> std::io::Result<std::fs::File> {
-    std::fs::create_dir_all(folder(file))?;
-    let lock = create_lock(&lock_file(file))?;
+/// Waits for the lock, and creates it where that is asked for: where a fleet was never changed, a
+/// look leaves no file.
+fn try_lock(file: &Path, create: bool) -> std::io::Result<std::fs::File> {
+    let path = lock_file(file);
+    if create {
+        std::fs::create_dir_all(folder(file))?;
+    } else if path.file_name().is_some_and(|name| name.len() > LONGEST_NAME) {
+        // Where there is no folder yet, nothing else finds that it can never be changed.
+        return Err(std::io::Error::new(ErrorKind::InvalidFilename, "File name too long"));
+    }
+    let lock = open_lock(&path, create)?;
     for _ in 0..TRIES {
         match lock.try_lock() {
             Ok(()) => return Ok(lock),
@@ -194,11 +205,11 @@ fn try_lock(file: &Path) -> std::io::Result<std::fs::File> {
     Err(std::io::Error::new(ErrorKind::TimedOut, "another process has kept it locked for 5 s"))
 }
 
-/// Opens the lock, and creates it for its owner alone. It is never emptied, and no link is
+/// Opens the lock, or creates it for its owner alone. It is never emptied, and no link is
 /// followed: both could destroy a file of somebody else.
-fn create_lock(path: &Path) -> std::io::Result<std::fs::File> {
+fn open_lock(path: &Path, create: bool) -> std::io::Result<std::fs::File> {
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(false);
+    options.write(true).create(create).truncate(false);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt as _;
@@ -221,6 +232,13 @@ fn folder(file: &Path) -> &Path {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     }
+}
+
+/// Whether `file` has no lock because nobody has changed the fleet yet. A link that leads nowhere is
+/// no folder that a change could make.
+fn is_unused(error: &std::io::Error, file: &Path) -> bool {
+    let folder = folder(file);
+    error.kind() == ErrorKind::NotFound && (folder.exists() || !folder.is_symlink())
 }
 
 /// Whether this process is not allowed to write where it wanted to.

@@ -39,6 +39,12 @@ fn plan_and_status_work_in_a_folder_that_is_only_read() {
     process::write(folder, &document("web", ".rolling"));
     mode(&folder.join("web.tf.json"), 0o644);
     let states = folder.join(".rolling");
+    // Nobody has changed the fleet yet: a look leaves no file, where it could, either.
+    mode(folder, 0o777);
+    for subcommand in ["plan", "status", "doctor"] {
+        let ran = run_bound(folder, subcommand);
+        assert_eq!((ran.code, states.exists()), (0, false), "{subcommand}: {ran:?}");
+    }
     for is_new in [true, false] {
         if !is_new {
             mode(folder, 0o755);
