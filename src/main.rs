@@ -22,7 +22,11 @@ fn main() -> ExitCode {
     let host = Host::read(|name| std::env::var(name).ok());
     // Logs go to standard error; RUST_LOG=rolling=debug shows every call. Terraform wants them in
     // its own form.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    let asked = std::env::var(EnvFilter::DEFAULT_ENV).ok();
+    let (filter, refused) = match asked.as_deref().unwrap_or("error").parse::<EnvFilter>() {
+        Ok(filter) => (filter, None),
+        Err(error) => (EnvFilter::new("error"), Some(error)),
+    };
     let filter = if host.is_there() { EnvFilter::new("off") } else { filter };
     let log = || LogWriter(std::io::stderr());
     let stderr = tracing_subscriber::fmt::layer().with_writer(log);
@@ -31,11 +35,20 @@ fn main() -> ExitCode {
         .with(rolling::frontends::json_rpc::log::layer())
         .with(rolling::frontends::terraform::log::layer())
         .init();
+    if let Some(error) = refused {
+        let name = EnvFilter::DEFAULT_ENV;
+        print_line(
+            &mut std::io::stderr(),
+            &format!("warning: {name} is not used: {error}; write for instance rolling=debug"),
+        );
+    }
 
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or_default());
     let rollout_id = format!("{:x}-{:x}", now.0, std::process::id());
-    let (owner, is_gone) = (owner::this_process(), owner::is_gone);
+    let user =
+        ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let (owner, is_gone) = (owner::this_process(user.as_deref()), owner::is_gone);
     let setting = std::env::var_os(TEST_CLOCK).map(|text| text.to_string_lossy().into_owned());
     let clock = match TokioClock::of_process(now, setting.as_deref()) {
         Ok(clock) => Arc::new(clock),

@@ -3,21 +3,24 @@
 use rustix::process::{Pid, getpid, test_kill_process};
 use rustix::system::uname;
 
-/// Returns the name of this process: host, process id, start time, and the boot and namespace of
-/// its id.
+/// Returns the name of this process: who runs it, where that is known, host, process id, start
+/// time, and the boot and namespace of its id.
 ///
 /// A process id is used again after a while, and means nothing in another container or after a
 /// restart of the host. Hence the last two parts.
-pub fn this_process() -> String {
+pub fn this_process(user: Option<&str>) -> String {
+    let user = user.filter(|user| !user.is_empty());
+    let user = user.map_or(String::new(), |user| format!("{}/", tag_safe(user)));
     let pid = getpid();
     let began = process(pid).map_or_else(|| "0".into(), |(_, began)| began);
-    format!("{}/{}.{began}.{}", host(), pid.as_raw_nonzero(), namespaces())
+    format!("{user}{}/{}.{began}.{}", host(), pid.as_raw_nonzero(), namespaces())
 }
 
 /// Whether `owner`, as [`this_process`] gave it, was a process of this very host and is gone.
 /// `false` where that cannot be known.
 pub fn is_gone(owner: &str) -> bool {
     let Some((host_then, process_then)) = owner.rsplit_once('/') else { return false };
+    let host_then = host_then.rsplit_once('/').map_or(host_then, |(_, host)| host);
     let mut parts = process_then.split('.');
     let (Some(pid), Some(began), Some(namespaces_then)) =
         (parts.next(), parts.next(), parts.next())
@@ -46,7 +49,11 @@ fn has_ended(began: &str, shown: Option<(char, String)>, is_there: impl Fn() -> 
 }
 
 fn host() -> String {
-    let name = uname().nodename().to_string_lossy().into_owned();
+    tag_safe(&uname().nodename().to_string_lossy())
+}
+
+/// Returns `name` in the characters that every record may hold.
+fn tag_safe(name: &str) -> String {
     name.chars()
         .map(|c| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' })
         .collect()
@@ -91,8 +98,16 @@ mod tests {
 
     #[test]
     fn this_process_lives_and_others_of_this_host_are_known_to_be_gone() {
-        let me = this_process();
-        assert!(!is_gone(&me), "{me}");
+        for user in [None, Some("a.user"), Some("a/user @home")] {
+            named(&this_process(user));
+        }
+        assert!(this_process(Some("a.user")).starts_with("a.user/"));
+        assert!(!is_gone("another-host/1.1.00000000"));
+        assert!(!is_gone("nonsense"));
+    }
+
+    fn named(me: &str) {
+        assert!(!is_gone(me), "{me}");
         let allowed = |c: char| c.is_ascii_alphanumeric() || "_.:/=+-@".contains(c);
         assert!(me.chars().all(allowed), "{me}");
         if cfg!(target_os = "linux") {
@@ -103,7 +118,5 @@ mod tests {
             let elsewhere = format!("{host}/{}.1.00000000", parts[0]);
             assert!(!is_gone(&elsewhere), "another boot or container: nobody knows");
         }
-        assert!(!is_gone("another-host/1.1.00000000"));
-        assert!(!is_gone("nonsense"));
     }
 }

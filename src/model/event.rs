@@ -387,6 +387,11 @@ impl Outcome {
             Outcome::Locked => "locked",
         }
     }
+
+    /// Returns it for people.
+    pub(crate) fn shown(self) -> String {
+        self.name().replace('_', " ")
+    }
 }
 
 /// Whether there is none, for serde.

@@ -278,6 +278,11 @@ impl Record {
         }
     }
 
+    /// Returns the phase for people.
+    pub fn status_shown(&self) -> String {
+        self.status().replace('_', " ")
+    }
+
     /// Returns the ids of the obeyed commands, with the id `command` added.
     pub fn acknowledge(&self, command: Option<&str>) -> Vec<String> {
         let mut acknowledged = self.acknowledged.clone();

@@ -70,6 +70,7 @@ pub fn plan(name: &str, preview: &Preview) -> String {
         };
         lines.push(match preview.expected_seconds == 0 && !preview.may_wait.is_empty() {
             true => format!("  expected   {}", preview.may_wait.join(", ")),
+            false if preview.expected_seconds == 0 => "  expected   a few seconds".into(),
             false => format!("  expected   about {expected}{guess}{besides}"),
         });
     } else {

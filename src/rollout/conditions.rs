@@ -139,7 +139,7 @@ pub(crate) fn refuse_changed_routing(input: &Input<'_>) -> Result<(), ProviderEr
         (Some(_), None) => ("policy", "shifts requests"),
         (None, _) => ("policy", "does not shift requests"),
     };
-    let message = format!("rollout {} is {}, and {which}", record.id, record.status());
+    let message = format!("rollout {} is {}, and {which}", record.id, record.status_shown());
     let error = ProviderError::invalid("check the document", place, message).as_conflict();
     Err(error.with_remedy(format!(
         "finish or abort it with the document that it began with, then change {place}; an abort \
@@ -162,7 +162,7 @@ fn refuse_template_of_another(input: &Input<'_>) -> Result<(), ProviderError> {
         "rollout {} to {} is {}, and replaces instances: the group's template is {} because of it",
         record.id,
         record.to,
-        record.status(),
+        record.status_shown(),
         record.to
     );
     let error = ProviderError::invalid("check the document", "replacement", message).as_conflict();

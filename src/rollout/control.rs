@@ -48,9 +48,9 @@ pub fn no_op(command: Command, record: Option<&Record>, is_leased: bool) -> Opti
         // A command that has taken effect may be repeated.
         return Some(CommandReply { message, as_asked: true });
     };
-    let (id, status) = (&record.id, record.status());
+    let (id, status) = (&record.id, record.status_shown());
     let message = match effect {
-        CommandEffect::Already => format!("rollout {id} is already {}", status.replace('_', " ")),
+        CommandEffect::Already => format!("rollout {id} is already {status}"),
         _ => {
             let next = match record.phase {
                 Phase::Halted(Ending::Interrupted) => "apply continues it",
@@ -268,7 +268,7 @@ impl PendingCommand {
 
     fn acknowledged(&self, record: &Record) -> CommandReply {
         let by = self.owner.as_deref().unwrap_or("the engine at work");
-        let (id, status) = (&record.id, record.status().replace('_', " "));
+        let (id, status) = (&record.id, record.status_shown());
         let message = format!("acknowledged by {by}; rollout {id} is {status}");
         let state = ControlState::of(Some(record), false);
         CommandReply { message, as_asked: is_so(self.control.command, state) }

@@ -249,8 +249,8 @@ fn shown(look: &Tags) -> String {
             format!("rollout {id} to {to} is recorded there, {}", reason.unwrap_or_default())
         }
         Ok(Some(record)) => {
-            let (id, to, status) = (&record.id, &record.to, record.status());
-            format!("rollout {id} to {to} is recorded there, {}", status.replace('_', " "))
+            let (id, to, status) = (&record.id, &record.to, record.status_shown());
+            format!("rollout {id} to {to} is recorded there, {status}")
         }
         Err(why) => format!("what is recorded there cannot be read: {why}"),
     }

@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::document::duplicates;
+
 /// How deeply lists and dictionaries may nest.
 const DEPTH: usize = 32;
 
@@ -20,6 +22,8 @@ pub(crate) enum LiteralError {
     InvalidEscape,
     /// No character has this code.
     NoCharacter(String),
+    /// A dictionary has this name twice: it is not certain which one is meant.
+    Twice(String),
     /// Something else stands where this is expected.
     Unexpected {
         /// What is expected.
@@ -38,6 +42,7 @@ impl fmt::Display for LiteralError {
             LiteralError::Unclosed(quote) => write!(f, "a closing {quote} is missing"),
             LiteralError::InvalidEscape => f.write_str("invalid escape sequence after a backslash"),
             LiteralError::NoCharacter(code) => write!(f, "{code:?} is not the code of a character"),
+            LiteralError::Twice(name) => write!(f, "{name:?} is there twice"),
             LiteralError::Unexpected { wanted, found } => {
                 write!(f, "{wanted} is expected at {found:?}")
             }
@@ -54,7 +59,10 @@ impl std::error::Error for LiteralError {}
 /// What is wrong with `text` as a Python literal, a notation of which JSON is nearly a part.
 pub(crate) fn parse(text: &str) -> Result<Value, LiteralError> {
     if let Ok(value) = serde_json::from_str(text) {
-        return Ok(value);
+        return match duplicates(text).into_iter().next() {
+            Some(twice) => Err(LiteralError::Twice(twice.pointer)),
+            None => Ok(value),
+        };
     }
     let mut reader = LiteralParser { text, at: 0 };
     let value = reader.value(DEPTH)?;
@@ -94,6 +102,9 @@ impl LiteralParser<'_> {
                 return Err(self.unexpected("a colon"));
             }
             let value = self.value(depth - 1)?;
+            if object.contains_key(&key) {
+                return Err(LiteralError::Twice(key));
+            }
             object.insert(key, value);
             if !self.take(',') && self.peek() != Some('}') {
                 return Err(self.unexpected("a comma or '}'"));
@@ -220,6 +231,8 @@ mod tests {
             ("{'name':", "it ends where a value"),
             ("{'name", "a closing ' is missing"),
             ("{'a': '\\xzz'}", "\"zz\" is not the code of a character"),
+            ("{'a': 1, 'b': 2, 'a': 3}", "\"a\" is there twice"),
+            (r#"{"a": {"b": 1, "b": 2}}"#, "\"/a/b\" is there twice"),
             ("{} {}", "the end is expected at \"{}\""),
             (&"[".repeat(100_000), "it is nested too deeply"),
         ] {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::open_targets::Rollout;
 use crate::deployment::{resource_state, stored_state};
-use crate::document::{Diagnostic, Resource, rolled_back_to};
+use crate::document::{self, Diagnostic, Resource, rolled_back_to};
 use crate::record::command::Command;
 use crate::rollout::rollback_target::{Candidate, RollbackTarget};
 
@@ -26,8 +26,13 @@ impl StoredState {
         let name = file.display().to_string();
         let failed = |why: String| Diagnostic::error("", format!("failed to read {name}: {why}"));
         let bytes = std::fs::read(file).map_err(|error| failed(error.to_string()))?;
-        let state = serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
-        Ok(StoredState { name, state })
+        let text = document::decode(&bytes).map_err(|why| failed(why.to_owned()))?;
+        let state = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
+        // The first and the last of two would lead to different revisions.
+        match document::duplicates(&text).first() {
+            Some(twice) => Err(failed(format!("{}: {twice}", twice.pointer))),
+            None => Ok(StoredState { name, state }),
+        }
     }
 }
 

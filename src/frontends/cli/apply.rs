@@ -108,7 +108,7 @@ fn not_begun(
     for other in remaining {
         match arguments.output {
             OutputFormat::Text => {
-                let why = outcome.name().replace('_', " ");
+                let why = outcome.shown();
                 print_line(&mut io::stdout(), &text::not_begun(&other, name, &why));
             }
             OutputFormat::Json => {

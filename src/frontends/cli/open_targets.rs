@@ -44,6 +44,10 @@ pub(super) async fn prepare_changed(
     let (document, resources) = load(arguments)?;
     let resources = resources.into_iter().filter_map(|it| change(it).transpose());
     let resources = resources.collect::<Result<Vec<_>, _>>()?;
+    // A document that forgets its provider may well open the wrong targets.
+    for warning in &document.warnings {
+        print_line(&mut io::stderr(), &arguments.located(warning));
+    }
     let providers = Providers::new(document.provider.clone(), &context.clock);
     let mut prepared = Vec::new();
     for resource in resources {
@@ -60,9 +64,6 @@ pub(super) async fn prepare_changed(
         };
         let rollout = rollout.map_err(place)?;
         prepared.push((resource, rollout));
-    }
-    for warning in &document.warnings {
-        print_line(&mut io::stderr(), &arguments.located(warning));
     }
     Ok(prepared)
 }

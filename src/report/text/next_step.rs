@@ -35,6 +35,8 @@ pub(crate) enum NextStep {
     Finish,
     /// Begin again, if it is to be rolled out after all.
     BeginAnew,
+    /// The same, or go back: some instances run the new revision, and others the one before.
+    BeginAnewOrRollBack,
     /// Decide what becomes of a rollout that is paused.
     Decide,
     /// Wait for another engine.
@@ -72,6 +74,7 @@ impl NextStep {
             Outcome::Paused if report.cause == Some(Cause::Superseded) => NextStep::LeaveToAnother,
             Outcome::Paused => NextStep::Decide,
             Outcome::Aborted if report.interrupted => NextStep::Finish,
+            Outcome::Aborted if is_mixed(report) => NextStep::BeginAnewOrRollBack,
             Outcome::Aborted => NextStep::BeginAnew,
             Outcome::RolledBack | Outcome::Failed => NextStep::after_failure(report),
         }
@@ -127,6 +130,9 @@ impl NextStep {
             }
             NextStep::Finish => format!("{again} to finish"),
             NextStep::BeginAnew => format!("to roll it out after all, {again}"),
+            NextStep::BeginAnewOrRollBack => {
+                format!("to roll it out after all, {again}; or {roll_back}")
+            }
             NextStep::Decide => (*decide).to_owned(),
             NextStep::Wait => (*wait).to_owned(),
             NextStep::LookAgain => (*look).to_owned(),

@@ -12,10 +12,17 @@ use crate::record::{Ending, Phase};
 
 /// A time span for people, to the second: `4m 40s`.
 pub(crate) fn span(duration: Duration) -> String {
+    if duration.is_zero() {
+        return "0s".into();
+    }
     if duration < Duration::from_secs(10) {
         return format!("{:.1}s", duration.as_secs_f64());
     }
-    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+    let mut text = humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string();
+    for unit in ["year", "month", "day"] {
+        text = text.replace(unit, &format!(" {unit}"));
+    }
+    text
 }
 
 /// Describes which engine is at work on a target, or whether it may still be.
@@ -184,4 +191,22 @@ pub(super) fn troubled(instances: &[InstanceReport]) -> Vec<String> {
 pub(crate) fn counted(count: usize, noun: &str) -> String {
     let plural = if noun.ends_with("ch") { "es" } else { "s" };
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}{plural}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_with_a_space_before_each_long_unit() {
+        for (milliseconds, expected) in [
+            (0, "0s"),
+            (1_250, "1.2s"),
+            (60_000, "1m"),
+            (86_400_000, "1 day"),
+            (700_000_000, "8 days 2h 26m 40s"),
+        ] {
+            assert_eq!(span(Duration::from_millis(milliseconds)), expected);
+        }
+    }
 }

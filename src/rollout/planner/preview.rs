@@ -262,7 +262,7 @@ fn found_record(input: &Input<'_>, record: &Record) -> String {
             record.id
         );
     }
-    let (id, to, status) = (&record.id, record.goal_shown(), record.status());
+    let (id, to, status) = (&record.id, record.goal_shown(), record.status_shown());
     if record.is_over() && record.phase != Phase::Halted(Ending::Interrupted) {
         return format!("rollout {id} to {to} has ended ({status}): apply starts a new rollout");
     }

@@ -124,11 +124,15 @@ fn a_state_that_a_front_end_keeps_says_where_it_goes() {
     write("other.json", &stored("simulated:db", "v2", "v1"));
     write("no.json", &json!({ "completed": "v1" }));
     write("same.json", &stored("simulated:web", "v2", "v2"));
+    let twice = stored("simulated:web", "v2", "v1").to_string();
+    let twice = twice.replace("\"id\"", "\"previous_revision\":\"v0\",\"id\"");
+    std::fs::write(folder.0.path().join("twice.json"), twice).expect("a state");
     for (file, message) in [
         ("absent.json", "failed to read absent.json"),
         ("other.json", "it has the state of simulated:db, not of simulated:web"),
         ("no.json", "terraform show -json"),
         ("same.json", "no rollout to roll back"),
+        ("twice.json", "the key \"previous_revision\" is there twice"),
     ] {
         let ran = folder.run(&["rollback", "--state", file]);
         assert_eq!(ran.code, 2, "{ran:?}");
@@ -136,7 +140,10 @@ fn a_state_that_a_front_end_keeps_says_where_it_goes() {
     }
     assert!(folder.run(&["status"]).stdout.contains("6 of 6 on v2 serve"));
 
-    write("terraform.tfstate", &stored("simulated:web", "v2", "v1"));
+    // As PowerShell redirects it.
+    let text = format!("\u{feff}{}", stored("simulated:web", "v2", "v1"));
+    let bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    std::fs::write(folder.0.path().join("terraform.tfstate"), bytes).expect("a state");
     let ran = folder.run(&["rollback", "--state", "terraform.tfstate"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stderr.contains("rolling back to v1, by the stored state"), "{ran:?}");

@@ -177,3 +177,12 @@ fn a_reader_that_is_gone_is_no_error() {
         assert!(!output.contains("cannot be written") && !output.contains("panicked"), "{output}");
     }
 }
+
+#[test]
+fn a_filter_of_logs_that_cannot_be_read_is_told() {
+    for (filter, is_told) in [("rolling=loud,=", true), ("rolling=debug", false)] {
+        let ran = run_with(rolling().args(["validate", "-"]).env("RUST_LOG", filter), DOCUMENT);
+        assert_eq!((ran.code, ran.stdout.as_str()), (0, "valid: web\n"), "{ran:?}");
+        assert_eq!(ran.stderr.contains("RUST_LOG is not used"), is_told, "{ran:?}");
+    }
+}

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{document, group, refused, simulated, validated};
+use crate::process::{rolling, run_with};
 
 /// Every way to write blocks with labels: each object as it is, or in a list of its own.
 fn ways_of(deployments: &[(&str, Value)]) -> Vec<Value> {
@@ -139,4 +140,15 @@ fn a_document_for_aws_without_a_provider_is_warned_of() {
         assert_eq!((code, output.contains(message)), (0, warns), "{written}: {output}");
     }
     assert!(!validated(&document(&simulated())).1.contains("warning"));
+
+    // It is told before a target is opened: where that fails, the provider is what is wrong.
+    let nowhere = [
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+    ];
+    let mut plan = rolling();
+    let ran = run_with(plan.args(["plan", "-"]).envs(nowhere), &document(&on_aws).to_string());
+    assert!(ran.code != 0 && ran.stderr.contains(message), "{ran:?}");
 }

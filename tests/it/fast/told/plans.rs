@@ -62,7 +62,7 @@ fn where_nothing_can_be_replaced_for_now_the_plan_says_so() {
             "none: no instance may be replaced yet",
             "expected   up to 1h for 3 instances",
         ),
-        (SetAside::Ignore, "none: no instance is to be replaced now", "expected   about 0.0s"),
+        (SetAside::Ignore, "none: no instance is to be replaced now", "expected   a few seconds"),
     ] {
         let simulator = simulate(FleetConfig { instances: 3, ..fleet() });
         for id in look(&simulator).instances.into_keys() {
