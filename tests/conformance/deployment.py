@@ -137,7 +137,11 @@ def read_and_delete_need_the_target_only(lab):
     peer.ask("resource.apply", of(fleet()))
     target = {"simulated_fleet": fleet()["simulated_fleet"]}
     # Without a policy, and with one that an apply refuses.
-    refused = [{"policy": "rolling", "max_surge": 0}, {"policy": "of a later version"}, {"gates": 1}]
+    refused = [
+        {"policy": "rolling", "max_surge": 0},
+        {"policy": "of a later version"},
+        {"gates": 1},
+    ]
     for prior in [target, *(dict(target, **more) for more in refused)]:
         read = peer.ask("resource.read", {"type": KIND, "prior": prior})
         check(errors(read) == [] and read["state"]["status"] == "succeeded", "a state", read)

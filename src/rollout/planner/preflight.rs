@@ -234,11 +234,15 @@ fn all_protected(input: &Input<'_>) -> Option<Preflight> {
     if old == 0 || waited_for < old {
         return None;
     }
+    let all = match old {
+        1 => "the one instance to replace is".to_owned(),
+        _ => format!("all {old} instances to replace are"),
+    };
     Some(Preflight {
         is_error: false,
         attribute: "scale_in_protected_instances",
         message: format!(
-            "all {old} instances to replace are protected from scale-in by {by}, which ends that \
+            "{all} protected from scale-in by {by}, which ends that \
              only for an instance without tasks: the rollout waits up to {} for that, and then \
              fails, unless something drains them or scale_in_protected_instances is refresh",
             span(SET_ASIDE_FOR),

@@ -109,10 +109,12 @@ fn too_many_failures(input: &Input<'_>) -> Option<Verdict> {
         .filter(|(id, _)| !state.failures.earlier.contains(*id))
         .filter(|(id, _)| state.history.get(*id).is_none_or(|history| history.is_new))
         .collect();
+    let to = &target.revision;
     let reason = match (of_this.first_key_value(), &record.reason) {
-        (Some((id, why)), _) => failure(of_this.len(), id, &target.revision, why),
+        (Some((id, why)), _) => failure(of_this.len(), id, to, why),
         (None, Some(reason)) => reason.clone(),
-        (None, None) => format!("{} instances of {} failed", record.failures, target.revision),
+        (None, None) if record.failures == 1 => format!("an instance of {to} failed"),
+        (None, None) => format!("{} instances of {to} failed", record.failures),
     };
     let in_hook = !of_this.is_empty() && of_this.keys().all(|id| is_in_launch_hook(input, id));
     let cause = if in_hook { Cause::LifecycleHook } else { Cause::Revision };

@@ -130,13 +130,15 @@ fn other_syntaxes_and_other_providers_are_named() {
 
 /// Runs subcommands of one document with `out` as standard output, and returns the exit code and
 /// standard error of each.
-fn run_all(out: impl Fn() -> Stdio) -> Vec<(String, i32, String)> {
+fn run_all(out: impl Fn() -> Stdio, more: &[&str]) -> Vec<(String, i32, String)> {
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("web.tf.json"), DOCUMENT).expect("a document");
+    let provider = r#"{"provider": {"rolling": {"simulator": {"speed": 2000}}}, "#;
+    let document = DOCUMENT.replacen('{', provider, 1);
+    std::fs::write(folder.path().join("web.tf.json"), document).expect("a document");
     let subcommands =
         ["validate", "plan", "plan --detailed-exitcode", "status", "doctor", "pause", "abort"];
     let outputs = ["text", "json"];
-    let with_document = subcommands.iter().flat_map(|subcommand| {
+    let with_document = subcommands.iter().chain(more).flat_map(|subcommand| {
         outputs.map(|output| format!("{subcommand} --output {output} web.tf.json"))
     });
     let alone = ["schema", "--help", "--version", "help plan", "serve"].map(String::from);
@@ -161,8 +163,9 @@ fn run_all(out: impl Fn() -> Stdio) -> Vec<(String, i32, String)> {
 
 #[test]
 fn what_cannot_be_written_is_no_success() {
+    let changing = ["apply", "status --follow", "rollback --to v1", "resume"];
     let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a full disk");
-    for (arguments, code, output) in run_all(|| full().into()) {
+    for (arguments, code, output) in run_all(|| full().into(), &changing) {
         assert_eq!(code, 1, "{arguments}: {output}");
         assert!(output.contains("cannot write to standard output"), "{arguments}: {output}");
     }
@@ -171,8 +174,10 @@ fn what_cannot_be_written_is_no_success() {
 #[test]
 fn a_reader_that_is_gone_is_no_error() {
     let closed = || std::io::pipe().expect("a pipe").1;
-    let whole = run_all(Stdio::piped);
-    for ((arguments, code, output), whole) in run_all(|| closed().into()).into_iter().zip(whole) {
+    let whole = run_all(Stdio::piped, &[]);
+    for ((arguments, code, output), whole) in
+        run_all(|| closed().into(), &[]).into_iter().zip(whole)
+    {
         assert_eq!((code, &output), (whole.1, &whole.2), "{arguments}");
         assert!(!output.contains("cannot be written") && !output.contains("panicked"), "{output}");
     }

@@ -142,9 +142,10 @@ fn rolls(name: &str, preview: &Preview) -> String {
     if !preview.changes || preview.size == 0 {
         return format!("{name}{to}: no instance has to be replaced");
     }
+    let size = *size as usize;
     let which = match preview.replaced() {
-        Some(replaced) => format!("{replaced} of {size} instances of {name}"),
-        None => format!("{name}, {size} instances"),
+        Some(replaced) => format!("{replaced} of {} of {name}", text::counted(size, "instance")),
+        None => format!("{name}, {}", text::counted(size, "instance")),
     };
     format!(
         "{which}{to} ({policy}): {}, {}, about {time}",

@@ -133,3 +133,18 @@ fn a_healthy_timeout_below_the_boot_time_is_refused() {
     let long = json!({ "simulated_fleet": fleet, "health": { "healthy_timeout": "8m" } });
     assert_eq!(ran(folder.path(), "apply", &long).code, 0);
 }
+
+/// Half of the fleet runs the new revision then: the way back is open, and works.
+#[test]
+fn after_an_abort_half_way_a_rollback_is_advised_and_goes_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let half = json!({ "checkpoints": [{ "percentage": 50 }] });
+    assert_eq!(ran(folder.path(), "apply", &half).code, 4);
+    let aborted = ran(folder.path(), "abort", &half);
+    let message =
+        "next       to roll it out after all, run apply again; or `rolling rollback` goes back";
+    assert!(aborted.stdout.contains(message), "{aborted:?}");
+    assert_eq!(ran(folder.path(), "rollback", &half).code, 0);
+    let status = ran(folder.path(), "status", &half);
+    assert!(status.stdout.contains("3 of 3 on v1 serve"), "{status:?}");
+}
