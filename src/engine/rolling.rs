@@ -279,7 +279,9 @@ impl RolloutExecutor for RollingExecutor {
             return match context.left_alone().is_empty() {
                 true => Some(context.target.revision.clone()),
                 // The whole fleet does not run it.
-                false => planner::run_by_all(&input).or_else(|| context.caller.completed.clone()),
+                false => planner::run_by_all(&input)
+                    .or_else(|| context.state.known_completed.clone())
+                    .or_else(|| context.caller.completed.clone()),
             };
         }
         let is_done = context.record().is_some_and(Record::only_restores);

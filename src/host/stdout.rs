@@ -20,7 +20,15 @@ pub fn print_line(to: &mut dyn Write, text: &str) {
 
 /// Writes JSON as a line.
 pub(crate) fn print_json_line(to: &mut dyn Write, json: &dyn Display) {
-    write_line(to, &json.to_string());
+    write_line(to, &escaped(&json.to_string()));
+}
+
+/// Returns JSON without raw control characters. JSON itself escapes only those below U+0020, and
+/// terminals obey others, too.
+fn escaped(json: &str) -> String {
+    let is_raw = |c: char| ('\u{7f}'..='\u{9f}').contains(&c);
+    let shown = |c: char| if is_raw(c) { format!("\\u{:04x}", u32::from(c)) } else { c.into() };
+    if json.contains(is_raw) { json.chars().map(shown).collect() } else { json.to_owned() }
 }
 
 fn write_line(to: &mut dyn Write, line: &str) {
@@ -75,4 +83,17 @@ pub(crate) fn watch_reader(out: &File) -> io::Result<tokio::sync::oneshot::Recei
         }
     });
     Ok(gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_for_a_terminal_has_no_raw_control_character() {
+        let value = serde_json::json!({ "why": "a\u{9b}2Jb\u{7f}c\u{1b}\u{e4}" });
+        let shown = escaped(&value.to_string());
+        assert!(!shown.contains(char::is_control), "{shown:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).expect("JSON"), value);
+    }
 }

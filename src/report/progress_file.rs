@@ -5,9 +5,9 @@
 //! that `rolling pause`, `rollback` and the like take the file, too. The others are the events as
 //! `rolling apply --output json` prints them, each with its lines for people.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -92,22 +92,53 @@ fn create(path: &Path) -> std::io::Result<File> {
     let nofollow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600).custom_flags(nofollow);
-    options.open(path)
+    let file = options.open(path)?;
+    // One that was there keeps its mode when it is opened.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
 }
 
 /// Returns the file for a target. Some target names are no valid file names: other characters are
-/// written as `%` and their number, so that two targets have two files.
+/// written as `%` and each byte, so that two targets have two files.
 pub(crate) fn path(folder: &Path, target: &str) -> PathBuf {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    let escaped = |c: char| match allowed(c) {
-        true => c.to_string(),
-        false => format!("%{:02X}", u32::from(c)),
+    let escaped = |byte: u8| match byte.is_ascii_alphanumeric() || b"-_.".contains(&byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
     };
-    let name: String = target.chars().map(escaped).collect();
+    let name: String = target.bytes().map(escaped).collect();
     folder.join(format!("{name}.jsonl"))
 }
 
 /// Returns the first line of `text`, if that is a progress file.
 pub(crate) fn header(text: &str) -> Option<Header> {
     serde_json::from_str(text.lines().next()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_target_has_a_file_of_its_own() {
+        let names = ["a/b", "a_b", "a%2Fb", "\u{123}", "\u{12}3", "..", "../a"];
+        let folder = Path::new("there");
+        let files: Vec<PathBuf> = names.iter().map(|name| path(folder, name)).collect();
+        for (index, file) in files.iter().enumerate() {
+            assert_eq!(file.parent(), Some(folder), "{}", file.display());
+            assert!(!files[..index].contains(file), "{}", file.display());
+        }
+    }
+
+    #[test]
+    fn a_file_is_its_owners_alone_and_no_link_is_followed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, link) = (folder.path().join("a.jsonl"), folder.path().join("b.jsonl"));
+        std::fs::write(&file, "before").expect("a file");
+        std::fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("its mode");
+        std::os::unix::fs::symlink(&file, &link).expect("a link");
+        create(&link).expect_err("a link leads to what belongs to somebody else");
+        assert_eq!(std::fs::read(&file).expect("the file"), b"before");
+        let mode = create(&file).and_then(|file| file.metadata()).expect("the file").permissions();
+        assert_eq!(mode.mode() & 0o777, 0o600);
+    }
 }

@@ -77,6 +77,8 @@ pub struct LifecycleHook {
 /// as well.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Processes {
+    /// Launches instances: nothing can be replaced without it.
+    pub launches: Option<&'static str>,
     /// Registers what the fleet launches in its target groups.
     pub registers: Option<&'static str>,
     /// Changes the fleet's size with its load.

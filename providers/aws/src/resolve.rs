@@ -21,6 +21,7 @@ use crate::{controllers, image, mixed};
 /// The processes of Auto Scaling that the planner has to know apart.
 /// <https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-suspend-resume-processes.html>
 const PROCESSES: Processes = Processes {
+    launches: Some("Launch"),
     registers: Some("AddToLoadBalancer"),
     scales: Some("AlarmNotification"),
     schedules: Some("ScheduledActions"),

@@ -22,6 +22,7 @@ use crate::state_file::{self, FlushPolicy, StateFile};
 
 /// The processes of a simulated fleet have the names that they have on AWS.
 const PROCESSES: Processes = Processes {
+    launches: Some("Launch"),
     registers: Some("AddToLoadBalancer"),
     scales: Some("AlarmNotification"),
     schedules: Some("ScheduledActions"),

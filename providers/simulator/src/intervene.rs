@@ -65,6 +65,8 @@ impl FleetState {
             }
             Intervention::Tags(tags) => self.tags.extend(tags),
             Intervention::MoveTemplate(to) => (self.template, self.template_at) = (to, now),
+            Intervention::Suspend(process, true) => drop(self.suspended.insert(process)),
+            Intervention::Suspend(process, false) => drop(self.suspended.remove(&process)),
             Intervention::Alarm(on_off) => self.alarm = on_off,
             Intervention::Throttle(span) => {
                 self.throttled_until = self.throttled_until.max(now + span);

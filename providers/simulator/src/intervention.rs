@@ -34,6 +34,8 @@ pub enum Intervention {
     Tags(Tags),
     /// Sets what the fleet launches from now on.
     MoveTemplate(Revision),
+    /// Suspends a process, or resumes it.
+    Suspend(String, bool),
     /// Raises every alarm, or clears them all.
     Alarm(bool),
     /// Throttles every call for this long.

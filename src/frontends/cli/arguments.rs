@@ -12,6 +12,7 @@ use super::answers::{Located, ValidateAnswer};
 use crate::document::{Diagnostic, Document, Positions, Resource, decode};
 use crate::host::process_context::ProcessContext;
 use crate::host::stdout::{print_json_line, print_line};
+use crate::model::printable;
 use crate::report::exit_codes::INVALID;
 use crate::report::progress_file::{self, Header};
 
@@ -42,7 +43,7 @@ impl Arguments {
         let positions = self.positions.get();
         match positions.and_then(|positions| positions.nearest(&finding.pointer)) {
             Some(position) => finding.text(Some(&format!("{file}:{position}"))),
-            None => format!("{file}: {finding}"),
+            None => format!("{}: {finding}", printable::line(&file)),
         }
     }
 

@@ -127,8 +127,12 @@ fn waits(rollout: &Rollout) -> Vec<String> {
     let noted = noted.map_or(String::new(), |age| format!(" (as of {} ago)", span(age)));
     let lines = waits.iter().enumerate().map(|(index, wait)| {
         let label = if index == 0 && next.is_empty() { "waits for" } else { "" };
-        let left = span(wait.deadline.since(rollout.observed_at()));
-        format!("  {label:<10} {next}{wait}, {left} more at most{noted}")
+        let left = wait.deadline.since(rollout.observed_at());
+        let left = match left.is_zero() {
+            true => String::new(),
+            false => format!(", {} more at most", span(left)),
+        };
+        format!("  {label:<10} {next}{wait}{left}{noted}")
     });
     lines.collect()
 }

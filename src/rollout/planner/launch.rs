@@ -15,6 +15,14 @@ use crate::model::wait::{Wait, WaitKind};
 use crate::record::{KEYS, Record};
 use crate::rollout::state::LaunchTrouble;
 
+/// Says that the fleet launches nothing because somebody has suspended that.
+pub(super) fn suspended(input: &Input<'_>) -> Option<String> {
+    let process = input.target.processes.launches?;
+    let is_ours = input.state.record.iter().any(|it| it.borrowed.suspended.contains(process));
+    (input.look.suspended.contains(process) && !is_ours)
+        .then(|| format!("somebody has suspended {process}: resume it"))
+}
+
 /// How long after a failed launch the next one is tried.
 const LAUNCH_AGAIN: Duration = Duration::from_secs(10);
 

@@ -1,9 +1,12 @@
 //! What ends a rollout in which nothing gets better any more, and what that is blamed on.
 
+use rolling_provider::Lifecycle;
+
 use super::failure::{class_of_launch, fail, is_in_launch_hook, some_of, unrestored};
 use super::input::Input;
-use super::{Member, Verdict, View, preflight};
+use super::{Member, Verdict, View, launch, preflight};
 use crate::model::event::Cause;
+use crate::rollout::serving::is_healthy_in_primary;
 use crate::rollout::state::Halt;
 
 fn instances_to_come(count: u32) -> String {
@@ -23,6 +26,17 @@ fn removal_fails(input: &Input<'_>, blockers: &[String]) -> (Cause, String) {
     }
 }
 
+/// Counts the instances that get requests, victims that are still registered included.
+fn served(input: &Input<'_>, view: &View<'_>) -> usize {
+    view.members.iter().filter(|member| member.serves || is_served(input, member)).count()
+}
+
+fn is_served(input: &Input<'_>, member: &Member<'_>) -> bool {
+    member.instance.lifecycle == Lifecycle::InService
+        && member.instance.healthy
+        && is_healthy_in_primary(input.target, member.instance)
+}
+
 /// Ends a rollout in which nothing has got better for as long as it may.
 pub(super) fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
     let Input { spec, now, .. } = *input;
@@ -36,6 +50,7 @@ pub(super) fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
             format!("{} ({}{by})", member.id, why.unwrap_or("does not serve"))
         })
         .collect();
+    let suspended = launch::suspended(input);
     let cause = input.state.launches.activities.iter().find(|activity| activity.failed);
     let (class, names) = match (input.state.failures.calls.first(), blockers.is_empty(), cause) {
         (Some((action, error)), ..) => {
@@ -51,6 +66,7 @@ pub(super) fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
         // Nothing of the wanted revision is in the way.
         (None, false, _) if !idle().any(|member| member.is_new) => removal_fails(input, &blockers),
         (None, false, _) => (Cause::Revision, some_of(&blockers)),
+        (None, true, _) if suspended.is_some() => (Cause::Others, suspended.unwrap_or_default()),
         (None, true, Some(activity)) => (
             class_of_launch(&activity.cause),
             format!("launches, of which the last failed: {}", activity.cause),
@@ -69,7 +85,7 @@ pub(super) fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
     let reason = format!(
         "no progress for {limit}: {} updated, {} of {} serving; blocked by: {names}",
         view.updated(),
-        view.serving(),
+        served(input, view),
         view.window.size,
     );
     // If another process keeps the rollout from ending, the revision is not at fault.

@@ -7,7 +7,7 @@ use super::View;
 use super::deadlines::SET_ASIDE_FOR;
 use super::failure::some_of;
 use super::input::Input;
-use crate::model::spec::{Policy, RollingDeployment, SetAside};
+use crate::model::spec::{BatchSize, Bound, Policy, RollingDeployment, SetAside};
 use crate::rollout::serving::hook_told;
 
 /// Something that prevents a rollout from succeeding, or may.
@@ -195,9 +195,20 @@ pub(super) fn no_place(input: &Input<'_>) -> Option<Preflight> {
             "policy" => format!(
                 "choose a policy that lets at least {least} be unavailable at once, make {them}"
             ),
-            _ => format!("set {attribute} = {least} or more, make {them}"),
+            _ => format!("set {attribute} = {} or more, make {them}", as_given(input, least)),
         },
     })
+}
+
+/// Returns `instances` as the document gives them: a number, or a percentage of the fleet.
+fn as_given(input: &Input<'_>, instances: usize) -> String {
+    let size = (View::new(input).window.size as usize).max(1);
+    let percent = (instances * 100).div_ceil(size);
+    match input.spec.policy {
+        Policy::Rolling(BatchSize::Percentage(_)) => percent.to_string(),
+        Policy::RollingWithin { unavailable: Bound::Percent(_), .. } => format!("\"{percent}%\""),
+        _ => instances.to_string(),
+    }
 }
 
 /// Finds that nothing can be replaced until protected instances that do not serve are no longer

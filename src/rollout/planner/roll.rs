@@ -343,6 +343,10 @@ fn watch_newcomers(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
     if view.missing > 0 {
         let failure = state.launches.activities.iter().find(|activity| activity.failed);
         let count = format!("{} to go", view.missing);
+        let count = match launch::suspended(input) {
+            Some(why) => format!("{count}; {why}"),
+            None => count,
+        };
         plan.wait(Wait {
             kind: WaitKind::Launch,
             instances: Vec::new(),

@@ -86,7 +86,7 @@ pub(crate) fn set_aside(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
     ];
     let found = kinds.into_iter().filter(|(count, ..)| *count > 0);
     let set_aside = found.map(|(count, what, set, attribute)| {
-        format!("not on the revision and {what}: {count}; {set} ({attribute})")
+        format!("to be replaced and {what}: {count}; {set} ({attribute})")
     });
     ignored.into_iter().chain(set_aside).collect()
 }

@@ -11,7 +11,7 @@ use super::failure::{
 use super::input::Input;
 use super::no_progress::no_progress;
 use super::set_aside::{Aside, reasons};
-use super::{Verdict, View};
+use super::{Verdict, View, launch};
 use crate::model::event::Cause;
 use crate::model::spec::{HookPoint, OnHookFailure, Pacing};
 use crate::record::command::Command;
@@ -170,6 +170,14 @@ fn launched_too_late(input: &Input<'_>) -> Option<Verdict> {
     let failed = failed.map(|activity| activity.cause.as_str());
     let tried = state.unmanaged.trouble.as_ref().map(|trouble| trouble.cause.as_str());
     let call = state.failures.calls.first().map(|(_, error)| error.as_str());
+    let suspended = launch::suspended(input);
+    if let Some(why) = &suspended {
+        // A rollback could not launch anything either, and no revision is at fault.
+        let late = state.launches.missing.unserved(spec.health.healthy_timeout, now).max(1);
+        let message = format!("{} not launched within {limit}: {why}", instances(late));
+        let cause = Some(Cause::Others);
+        return Some(Verdict::Halt(Halt { fault: false, cause, ..Halt::failed(message, now) }));
+    }
     let cause = call.or(tried).or(failed).unwrap_or("the cloud gives no reason");
     let late = state.launches.missing.unserved(spec.health.healthy_timeout, now).max(1);
     let before = state.launches.missing.before().min(late);

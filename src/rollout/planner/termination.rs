@@ -18,8 +18,17 @@ const TERMINATES_WITHIN: Duration = Duration::from_secs(600);
 
 /// Whether batches, and the end, wait until victims are gone.
 pub(crate) fn is_awaited(input: &Input<'_>) -> bool {
-    let hook = input.target.hooks_of(false).next();
-    !input.is_in_place() && input.spec.wait_for_termination.unwrap_or(hook.is_some())
+    !input.is_in_place() && input.spec.wait_for_termination.unwrap_or_else(|| has_hook(input))
+}
+
+/// Whether a hook holds what is terminated. Somebody may add one meanwhile.
+fn has_hook(input: &Input<'_>) -> bool {
+    let is_held = |id: &InstanceId| {
+        let instance = input.look.instances.get(id);
+        instance.is_some_and(|it| it.lifecycle == Lifecycle::Terminating && it.in_lifecycle_hook)
+    };
+    input.target.hooks_of(false).next().is_some()
+        || input.state.removed.terminating.keys().any(is_held)
 }
 
 /// Returns the instances that are terminating and waited for: those of other revisions, and all
@@ -54,7 +63,7 @@ pub(crate) fn wait(input: &Input<'_>, terminating: &[&InstanceId], plan: &mut Pl
     plan.wait(Wait {
         kind: WaitKind::Termination,
         instances: terminating.iter().map(|id| (*id).clone()).collect(),
-        detail: input.target.hooks_of(false).next().map(|_| held_by_hooks(input.target, false)),
+        detail: has_hook(input).then(|| held_by_hooks(input.target, false)),
         deadline,
     });
 }

@@ -30,6 +30,8 @@ impl RolloutState {
             .chain(found.map(|history| &history.revision))
             .flatten()
             .chain([&target.revision])
+            // A rollback finds what the rollout has launched before.
+            .chain(self.record.iter().map(|record| &record.to))
             .collect();
         let came = self.history.iter().filter(|(_, history)| history.launched_here);
         let strange = came.filter(|(id, history)| {

@@ -170,7 +170,7 @@ fn an_instance_that_is_set_aside_is_told_of() {
     account.put("groups/web", json!({ "Instances": [protected] }));
     let planned = account.run("plan", &resource(&template));
     assert_eq!(planned.code, 0, "{planned:?}");
-    let message = "not on the revision and protected from scale-in: 1; waited for, an hour at most";
+    let message = "to be replaced and protected from scale-in: 1; waited for, an hour at most";
     assert!(planned.stdout.contains(message), "{planned:?}");
     assert!(planned.stdout.contains("scale_in_protected_instances"), "{planned:?}");
     assert_eq!(account.run("status", &resource(&template)).code, 0);

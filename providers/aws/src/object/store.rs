@@ -16,7 +16,7 @@ const KEY: &str = "record/s3/key";
 /// The version of an object's format.
 const VERSION: u64 = 1;
 /// A record has at most a few thousand bytes; a larger object is no record.
-const LARGEST: i64 = 65_536;
+const LARGEST: usize = 65_536;
 /// Error code of S3 for an object that does not exist.
 const NO_KEY: &str = "NoSuchKey";
 
@@ -58,10 +58,10 @@ impl Store {
     }
 
     async fn body(&self, answer: GetObjectOutput) -> Result<Vec<u8>, ProviderError> {
-        if answer.content_length().is_some_and(|length| length > LARGEST) {
-            return Err(self.unreadable("it is too large for a record"));
-        }
-        let body = answer.body.collect().await.map_err(|error| ProviderError {
+        let mut body = answer.body;
+        let mut bytes = Vec::new();
+        // Not every answer tells its length.
+        while let Some(part) = body.try_next().await.map_err(|error| ProviderError {
             operation: "GetObject".into(),
             kind: ErrorKind::Transient,
             effect: Effect::NotApplied,
@@ -69,8 +69,13 @@ impl Store {
             message: error.to_string(),
             attribute: None,
             remedy: None,
-        })?;
-        Ok(body.to_vec())
+        })? {
+            bytes.extend_from_slice(&part);
+            if bytes.len() > LARGEST {
+                return Err(self.unreadable("it is too large for a record"));
+            }
+        }
+        Ok(bytes)
     }
 
     /// Writes `tags` where the object is still as `last_read`. Returns its new state.

@@ -46,6 +46,9 @@ impl FleetState {
             return self.footprint() != before;
         }
         let live = self.live();
+        if self.suspended.contains("Launch") {
+            return self.footprint() != before;
+        }
         let fails = config.bad_revisions.get(&self.template) == Some(&Behaviour::FailLaunch);
         let mut crowds = Crowds::default();
         if live < self.capacity.desired as usize {

@@ -10,6 +10,7 @@ use crate::deployment::schema::{DeploymentState, PlannedState};
 use crate::document::Diagnostic;
 use crate::document::config::RollingDeploymentConfig;
 use crate::model::event::InstanceReport;
+use crate::model::wait::Wait;
 use crate::record::command::Command;
 
 /// Reads a list, or null for an empty one.
@@ -226,6 +227,9 @@ pub(crate) struct StatusResult {
     pub(crate) record: Option<RecordView>,
     /// What every instance runs; null when the server cannot look at the target.
     pub(crate) instances: Option<Vec<InstanceReport>>,
+    /// What the rollout waits for, by the engine at work. With none at work: what the next apply
+    /// would wait for.
+    pub(crate) waiting_on: Vec<Wait>,
     /// Findings.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }

@@ -107,9 +107,11 @@ impl PeerSettings {
             Ok(rollout) => m::StatusResult {
                 record: view(&rollout),
                 instances: Some(rollout.instances()),
+                waiting_on: rollout.waits(),
                 diagnostics: Vec::new(),
             },
             Err(looked) => m::StatusResult {
+                waiting_on: Vec::new(),
                 record: None,
                 instances: None,
                 diagnostics: looked.into_diagnostics(),

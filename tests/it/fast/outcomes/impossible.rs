@@ -240,3 +240,36 @@ fn what_protects_every_instance_is_named_where_the_rollout_would_wait_for_it() {
         assert!(found.is_none_or(|it| it.remedy.contains("managed draining") && !it.is_error));
     }
 }
+
+#[test]
+fn what_the_refusal_advises_is_accepted() {
+    for (size, idle) in [(4, 1), (8, 2), (10, 3), (7, 2)] {
+        for policy in [
+            Policy::Rolling(BatchSize::Fixed(1)),
+            Policy::Rolling(BatchSize::Percentage(1)),
+            Policy::RollingWithin { surge: Bound::Count(0), unavailable: Bound::Count(1) },
+            Policy::RollingWithin { surge: Bound::Count(0), unavailable: Bound::Percent(1) },
+        ] {
+            let spec = RollingDeployment { policy, ..fixed(1) };
+            let error = prepare(&found(size, idle, Idle::TakenOut), &spec).err();
+            let remedy = error.and_then(|error| error.remedy).expect("a remedy");
+            let digits = remedy.split(" = ").nth(1).expect("a value").trim_start_matches('"');
+            let digits: String = digits.chars().take_while(char::is_ascii_digit).collect();
+            let value = digits.parse().expect("a number");
+            let advised = match policy {
+                Policy::Rolling(BatchSize::Fixed(_)) => Policy::Rolling(BatchSize::Fixed(value)),
+                Policy::Rolling(_) => Policy::Rolling(BatchSize::Percentage(value)),
+                Policy::RollingWithin { surge, unavailable: Bound::Count(_) } => {
+                    Policy::RollingWithin { surge, unavailable: Bound::Count(value) }
+                }
+                _ => Policy::RollingWithin {
+                    surge: Bound::Count(0),
+                    unavailable: Bound::Percent(value),
+                },
+            };
+            let spec = RollingDeployment { policy: advised, ..fixed(1) };
+            let refused = prepare(&found(size, idle, Idle::TakenOut), &spec).err();
+            assert!(refused.is_none(), "{policy:?} of {size}, {idle} idle: {remedy}: {refused:?}");
+        }
+    }
+}

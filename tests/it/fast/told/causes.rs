@@ -204,3 +204,28 @@ fn a_template_that_somebody_changes_once_is_told_and_not_only_set_again() {
     let told = text::report("web", &run.report);
     assert!(told.contains("something changed the template once meanwhile"), "{told}");
 }
+
+/// A rollback could launch nothing either, and what came up before is the rollout's own.
+#[test]
+fn launches_that_somebody_suspends_are_the_cause_and_no_revision_is_blamed() {
+    let events = vec![(seconds(100), Intervention::Suspend("Launch".into(), true))];
+    let simulator = simulate(FleetConfig { instances: 4, events, ..fleet() });
+    let deploy = RollingDeployment {
+        on_failure: OnFailure::Rollback,
+        ..spec(Policy::Rolling(BatchSize::Fixed(1)))
+    };
+    let run = block_on(roll(Arc::clone(&simulator) as _, deploy.clone()));
+    let why = "somebody has suspended Launch: resume it";
+    let reason = run.report.reason.clone().unwrap_or_default();
+    assert_eq!((run.report.outcome, run.report.cause), (Outcome::Failed, Some(Cause::Others)));
+    assert!(reason.ends_with(why) && !reason.contains("came up on"), "{reason}");
+    assert!(run.report.instances.iter().all(|instance| instance.serves), "{:?}", run.report);
+    let waits = run.events.iter().filter_map(|envelope| match &envelope.event {
+        Event::Waiting { on } => Some(on),
+        _ => None,
+    });
+    let mut details = waits.flatten().filter_map(|wait| wait.detail.as_deref());
+    assert!(details.any(|detail| detail.ends_with(why)), "{:?}", run.events);
+    simulator.intervene(Intervention::Suspend("Launch".into(), false)).expect("it");
+    assert_eq!(block_on(roll(simulator as _, deploy)).report.outcome, Outcome::Succeeded);
+}
