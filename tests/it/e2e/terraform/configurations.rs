@@ -1,13 +1,44 @@
 //! Configurations: those of the documentation are valid, and what is wrong with one is named.
 
+use std::collections::BTreeSet;
+
 use super::SIMULATED;
-use super::workspace::{Workspace, root, terraform};
+use super::workspace::{Workspace, current, root, terraform};
 
 /// The part of `page` that begins with the comment `name` and ends with the next one.
 fn part<'a>(page: &'a str, name: &str) -> &'a str {
     let begin = page.find(&format!("<!-- {name}: ")).expect("a place for the schema");
     let after = begin + page[begin..].find("-->\n").expect("an end of the comment") + 4;
     &page[after..after + page[after..].find("<!-- end -->").expect("an end")]
+}
+
+/// The blocks of a page that are of this provider, as one configuration. Each has resources of its
+/// own in it. What resources of AWS tell is a variable: to `validate` no variable's value is known.
+fn examples(blocks: &[&str]) -> String {
+    let outside = |c: char| !(c.is_ascii_alphanumeric() || "_.".contains(c));
+    let mut variables = BTreeSet::from(["of_aws".to_owned()]);
+    let mut text = String::new();
+    for (number, block) in blocks.iter().enumerate() {
+        if block.starts_with("provider \"aws\"") || block.starts_with("resource \"aws_") {
+            continue;
+        }
+        let block = block
+            .replace("\"rolling_deployment\" \"", &format!("\"rolling_deployment\" \"e{number}_"))
+            .replace("rolling_deployment.", &format!("rolling_deployment.e{number}_"));
+        for word in block.split_inclusive(outside) {
+            let name = word.trim_end_matches(outside);
+            if name.starts_with("aws_") || name.starts_with("data.aws_") {
+                text += &format!("var.of_aws{}", &word[name.len()..]);
+            } else {
+                variables.extend(name.strip_prefix("var.").map(str::to_owned));
+                text += word;
+            }
+        }
+    }
+    for name in variables {
+        text += &format!("variable \"{name}\" {{}}\n");
+    }
+    text
 }
 
 #[test]
@@ -31,18 +62,19 @@ fn the_documentation_is_that_of_the_schema_and_its_examples_are_valid() {
         assert!(part(&page, name) == *text, "run the tests with ROLLING_UPDATE=1 to renew {name}");
     }
 
-    let program = terraform();
     let blocks = page.split("```terraform\n").skip(1);
     let blocks: Vec<&str> =
         blocks.map(|remaining| remaining.split("```").next().expect("an end")).collect();
-    let demo = blocks.iter().find(|block| block.contains("\"demo\"")).expect("an example");
-    let workspace = Workspace::new(program, None);
-    // The simulator needs nothing of AWS.
-    let terraform = blocks[0].split("provider ").next().expect("a part");
-    workspace.write("main.tf", &format!("{terraform}{demo}"));
+    // An `import` block needs Terraform 1.5.
+    let workspace = Workspace::new(current(), None);
+    workspace.write("main.tf", &examples(&blocks));
     workspace.init();
     let ran = workspace.run(&["validate", "-no-color"]);
     assert_eq!(ran.code, 0, "{ran:?}");
+    let demo = blocks.iter().find(|block| block.contains("\"demo\"")).expect("an example");
+    // The simulator needs nothing of AWS.
+    let terraform = blocks[0].split("provider ").next().expect("a part");
+    workspace.write("main.tf", &format!("{terraform}{demo}"));
     let ran = workspace.apply(&[]);
     assert_eq!(ran.code, 0, "{ran:?}");
     // The page shows the same resource as the example.
