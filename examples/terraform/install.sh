@@ -54,3 +54,5 @@ else
     echo "    }"
     echo "  }"
 fi
+echo "Where Terraform knows another build of $version, it refuses this one by its checksum:"
+echo "docs/terraform.md, \"Building and installing\", tells what to do."
