@@ -57,13 +57,12 @@ class RollingDeploymentProvider(ResourceProvider):
         )
 
     def diff(self, id, olds, news):
-        config, unknown = known(strip(news))
-        result = self.call("resource.plan", prior=state(id, olds), config=config, unknown=unknown)
-        succeed(result, "failed to plan")
+        result = self.plan(state(id, olds), news)
         moved = sorted({pointer.split("/")[1] for pointer in result["requires_replace"]})
         return DiffResult(changes=bool(moved) or result["action"] != "none", replaces=moved)
 
     def create(self, props):
+        self.plan(None, props)  # Pulumi asks for no diff of what is new.
         result = self.apply(None, props)
         return CreateResult(result["state"]["id"], outputs(result["state"]))
 
@@ -86,6 +85,13 @@ class RollingDeploymentProvider(ResourceProvider):
         """Aborts a rollout in progress and removes its record."""
         result = self.call("resource.delete", show, prior=state(id, props))
         succeed(result, "failed to delete")
+
+    def plan(self, prior, news):
+        config, unknown = known(strip(news))
+        result = self.call("resource.plan", prior=prior, config=config, unknown=unknown)
+        succeed(result, "failed to plan")
+        preview(result)
+        return result
 
     def apply(self, prior, news):
         # Pulumi drops the state of what fails: a failed create leaves nothing in its state, a
@@ -180,10 +186,24 @@ def text(found: dict) -> str:
 
 
 def succeed(result: dict, otherwise: str, advice: str = "") -> None:
-    """Raises what is wrong, since Pulumi knows no result but success."""
+    """Raises what is wrong, since Pulumi knows no result but success, and shows the warnings."""
+    for found in result["diagnostics"]:
+        if found["severity"] == "warning":
+            pulumi.log.warn(text(found))
     if errors(result) or result.get("status", "succeeded") != "succeeded":
         whys = "; ".join(map(text, errors(result))) or "no reason is known"
         raise Exception(f"{otherwise}: {whys}. {advice}".rstrip())
+
+
+def preview(result: dict) -> None:
+    """Shows what an update would roll. Where the target is not known yet, `batches` is null."""
+    batches = result["batches"]
+    if batches:
+        sizes = ", ".join(str(batch["launches"] + batch["replaces"]) for batch in batches)
+        shape = "at least {floor} serve, at most {ceiling} live, about {expected_duration}"
+        pulumi.log.info(f"batches of {sizes}, " + shape.format(**result["planned"]))
+    elif batches is not None and result["action"] != "none":
+        pulumi.log.info("this update rolls nothing")
 
 
 def show(progress: dict) -> None:
@@ -191,3 +211,5 @@ def show(progress: dict) -> None:
     for event in (envelope["event"] for envelope in progress["events"]):
         if event["type"] == "progressed":
             print("{updated} of {size} updated, {serving} serving".format(**event), flush=True)
+        elif event["type"] == "warned":
+            pulumi.log.warn(event["warning"])

@@ -16,6 +16,8 @@ from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub
 from pulumi.runtime.rpc import UNKNOWN
 
 sys.path.insert(0, "")
+# What the provider tells the user.
+LOG = Path("provider.log")
 NONE, SOME = proto.DiffResponse.DIFF_NONE, proto.DiffResponse.DIFF_SOME
 
 
@@ -29,9 +31,13 @@ class Provider:
     """The dynamic provider as the engine sees it."""
 
     def __init__(self):
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "pulumi.dynamic"], stdout=subprocess.PIPE, text=True
-        )
+        with LOG.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "pulumi.dynamic"],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
         port = int(self.process.stdout.readline())
         direct = [("grpc.enable_http_proxy", 0)]
         self.stub = ResourceProviderStub(grpc.insecure_channel(f"127.0.0.1:{port}", direct))
@@ -109,6 +115,7 @@ def main(part):
         {"roll": roll, "unknown": unknown, "delete": delete}[part](provider, engine)
     finally:
         provider.process.kill()
+        print(LOG.read_text(), file=sys.stderr)
 
 
 def changed(inputs, **fleet):
@@ -124,7 +131,16 @@ def roll(provider, engine):
     assert list(provider.check(changed(inputs, revision="v 4"))) == ["simulated_fleet.revision"]
 
     assert provider.diff(id, state, inputs) == (NONE, [])
+    assert LOG.read_text().count("info: ") == 1, LOG.read_text()  # That of its creation.
     assert provider.diff(id, state, changed(inputs, revision="v4")) == (SOME, [])
+    shown = "info: batches of 3, 3, 3, 1, at least 7 serve, at most 10 live, about 4m"
+    assert LOG.read_text().count(shown) == 2, LOG.read_text()
+    assert provider.diff(id, state, {**inputs, "batch_size": 20}) == (SOME, [])
+    assert "info: this update rolls nothing" in LOG.read_text(), LOG.read_text()
+    outage = {**changed(inputs, revision="v4"), "policy": "all_at_once"}
+    del outage["batch_size"], outage["batch_size_type"]
+    assert provider.diff(id, state, outage) == (SOME, [])
+    assert "warning: no instance has to serve" in LOG.read_text(), LOG.read_text()
     moved = provider.diff(id, state, changed(inputs, name="other"))
     assert moved == (SOME, ["simulated_fleet"]), moved
 
@@ -148,6 +164,10 @@ def roll(provider, engine):
     assert "failed" in why and "next `pulumi up` resumes" in why, why
     id, state = provider.create(changed(bad, revision="v4"))
     assert (id, state["deployed_revision"]) == ("simulated:other", "v4"), state
+
+    warnings = LOG.read_text().count("warning: no instance has to serve")
+    provider.create(changed(outage, name="third"))
+    assert LOG.read_text().count("warning: no instance has to serve") > warnings
 
 
 def unknown(provider, engine):
