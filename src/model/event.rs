@@ -23,14 +23,12 @@ pub struct Envelope {
 
 /// Something that happened in a rollout.
 ///
-/// The contract: the first event of a run is [`Event::Started`] and the last is
-/// [`Event::Finished`], each exactly once. Between them every [`Event::BatchFinished`] follows the
-/// [`Event::BatchStarted`] of its number, and batches do not overlap; a batch that a rollback or an
-/// end breaks off is never finished. Every [`Event::HookFinished`]
-/// follows the [`Event::HookStarted`] of its id. [`Event::Acted`] is reported
-/// after the cloud accepted the action. [`Event::Waiting`] and [`Event::Progressed`] are reported
-/// when they differ from the last one. New kinds may be added: a reader skips kinds that it does
-/// not know.
+/// The contract: the first event of a run is `started` and the last is `finished`, each exactly once.
+/// Between them every `batch_finished` follows the `batch_started` of its number, and batches do not
+/// overlap; a batch that a rollback or an end breaks off is never finished. Every `hook_finished`
+/// follows the `hook_started` of its id. `acted` is reported after the cloud accepted the action.
+/// `waiting` and `progressed` are reported when they differ from the last one. New kinds may be
+/// added: a reader skips kinds that it does not know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]

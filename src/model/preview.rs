@@ -56,7 +56,7 @@ pub struct Preview {
     #[schemars(default)]
     pub rollout_hooks: Vec<String>,
     /// At least this many instances serve throughout. Where instances count by weights, that holds
-    /// for as many as there are now, and [`Preview::units`] says what holds throughout.
+    /// for as many as there are now, and `units` says what holds throughout.
     pub floor: u32,
     /// What serves throughout, where instances count by weights.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -48,6 +48,6 @@ id! {
 }
 id! {
     /// What an instance runs; on AWS `LAUNCH_TEMPLATE_ID:NUMERIC_VERSION`. A group's own template
-    /// may also carry an alias (`lt-0abc:$Latest`), which [`crate::Target::aliases`] resolves.
+    /// may also carry an alias (`lt-0abc:$Latest`), which is resolved to the version that it names.
     Revision
 }

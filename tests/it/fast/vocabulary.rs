@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use proc_macro2::{TokenStream, TokenTree};
+use rolling::frontends::terraform::docs;
 use serde_json::Value;
 
 /// Identifiers that are not used, with what replaces them.
@@ -304,6 +305,24 @@ fn no_name_that_was_given_up_is_on_the_wire_or_in_a_tag() {
         found.iter().filter(|name| WIRE.contains(&name.as_str()) && !is_excepted(name, "wire"));
     let wrong: Vec<&String> = wrong.collect();
     assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+/// What is generated from documentation comments is for users of every language, so nothing in it is
+/// a link of rustdoc or a path in Rust.
+#[test]
+fn no_schema_and_no_documentation_has_a_link_of_rustdoc() {
+    let schemas = rolling::frontends::schemas::all();
+    let mut texts: Vec<(&str, String)> =
+        schemas.iter().map(|(name, schema)| (*name, schema.to_string())).collect();
+    texts.push(("terraform.md", docs::provider() + &docs::resource()));
+    texts.push(("ansible", rolling::frontends::ansible::arguments::schema().to_string()));
+    for (name, text) in texts {
+        for link in ["[`", "crate::", "Self::", "Event::"] {
+            let at = text.find(link);
+            let around = at.map(|at| text[at..].chars().take(80).collect::<String>());
+            assert_eq!(around, None, "{name}");
+        }
+    }
 }
 
 #[test]
