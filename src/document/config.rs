@@ -150,8 +150,9 @@ pub(crate) struct HealthConfig {
     pub(crate) healthy_timeout: Option<DurationText>,
 }
 
-/// How instances are updated in place: each is taken out of rotation, drained, updated, and put
-/// back in. Exactly one way must be given.
+/// How instances are updated in place.
+///
+/// Each is taken out of rotation, drained, updated, and put back in. Exactly one way must be given.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReplacementConfig {
@@ -197,8 +198,10 @@ pub(crate) struct ReplaceRootVolumeConfig {
 }
 
 /// Where and how requests are shifted from the target group of an Auto Scaling group to a second
-/// one. New instances serve there first. Once all requests have moved, these instances join the
-/// first target group, and the requests return to it.
+/// one.
+///
+/// New instances serve in the second target group first. Once all requests have moved, these
+/// instances join the first target group, and the requests return to it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = self::support::of_traffic)]
@@ -256,8 +259,10 @@ pub(crate) struct GatesConfig {
     pub(crate) bake_time: Option<DurationText>,
 }
 
-/// A URL that is requested with GET after each batch, repeatedly until it returns the expected
-/// status. Redirects are not followed.
+/// A URL to request after each batch.
+///
+/// It is requested with GET, repeatedly until it returns the expected status. Redirects are not
+/// followed.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HttpGateConfig {
@@ -271,8 +276,10 @@ pub(crate) struct HttpGateConfig {
     pub(crate) timeout: Option<DurationText>,
 }
 
-/// A command that runs after each batch, repeatedly until it exits with 0. One that cannot be started
-/// is not tried again. Its environment contains ROLLING_TARGET, ROLLING_REVISION and ROLLING_BATCH.
+/// A command to run after each batch.
+///
+/// It is run repeatedly until it exits with 0. One that cannot be started is not tried again. Its
+/// environment contains ROLLING_TARGET, ROLLING_REVISION and ROLLING_BATCH.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CommandGateConfig {
@@ -293,8 +300,10 @@ pub(crate) struct RecordConfig {
     pub(crate) s3: S3RecordConfig,
 }
 
-/// One object in S3, for one target. It exists while a rollout runs, is paused, or has failed with
-/// something left to report. Every document that rolls the target must name the same object.
+/// One object in S3, for one target.
+///
+/// It exists while a rollout runs, is paused, or has failed with something left to report. It is for
+/// one target, and every document that rolls the target must name the same object.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct S3RecordConfig {

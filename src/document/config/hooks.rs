@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{DurationText, SecretText};
 
-/// Commands and requests that are made at points of the rollout. Each is made at least once: again
-/// if a try fails, and again with the same id if the program was killed meanwhile.
+/// Commands and requests that are made at points of the rollout.
+///
+/// Each is made at least once: again if a try fails, and again with the same id if the program was
+/// killed meanwhile.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = super::support::of_hooks)]
@@ -29,7 +31,9 @@ pub(crate) struct HooksConfig {
     pub(crate) after_rollout: Option<HookConfig>,
 }
 
-/// One hook: exactly one of `command` and `http`.
+/// One hook.
+///
+/// Exactly one of `command` and `http` must be given.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HookConfig {
@@ -48,10 +52,12 @@ pub(crate) struct HookConfig {
     pub(crate) on_failure: Option<HookFailureName>,
 }
 
-/// A command that succeeds with the exit code 0. Its input is in its environment
-/// (ROLLING_HOOK, ROLLING_HOOK_ID, ROLLING_ATTEMPT, ROLLING_ROLLOUT, ROLLING_TARGET,
-/// ROLLING_REVISION, ROLLING_BATCH, ROLLING_OUTCOME, and the lists ROLLING_INSTANCES,
-/// ROLLING_ADDRESSES and ROLLING_ZONES) and as JSON on its standard input.
+/// A command to run.
+///
+/// It succeeds with the exit code 0. Its input is in its environment (ROLLING_HOOK,
+/// ROLLING_HOOK_ID, ROLLING_ATTEMPT, ROLLING_ROLLOUT, ROLLING_TARGET, ROLLING_REVISION,
+/// ROLLING_BATCH, ROLLING_OUTCOME, and the lists ROLLING_INSTANCES, ROLLING_ADDRESSES and
+/// ROLLING_ZONES) and as JSON on its standard input.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HookCommandConfig {
@@ -61,7 +67,9 @@ pub(crate) struct HookCommandConfig {
     pub(crate) environment: Option<BTreeMap<String, SecretText>>,
 }
 
-/// A POST request with its input as JSON, which succeeds with a status from 200 to 299.
+/// A request to send.
+///
+/// It is a POST request with its input as JSON, and succeeds with a status from 200 to 299.
 /// Redirects are not followed. If a request needs a secret, use a command.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::times::DurationText;
 
-/// A fleet of the built-in simulator: no account, no network. Its state is kept in a file, so
-/// that plan, apply and status see the same fleet; its time stands still between runs.
+/// A fleet of the built-in simulator.
+///
+/// It needs no account and no network. Its state is kept in a file, so that plan, apply and status
+/// see the same fleet; its time stands still between runs.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SimulatedFleetConfig {

@@ -23,8 +23,10 @@ pub(crate) struct AutoScalingGroupConfig {
 }
 
 /// Instances that are registered in a target group and belong to no Auto Scaling group, and what
-/// they are to run. Each is replaced by an instance in the same subnet, with the same tags, on the
-/// same ports. Instances that are tagged `rolling:ignore` are left alone.
+/// they are to run.
+///
+/// Each is replaced by an instance in the same subnet, with the same tags, on the same ports.
+/// Instances that are tagged `rolling:ignore` are left alone.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = super::support::of_target_group)]
@@ -37,7 +39,9 @@ pub(crate) struct TargetGroupConfig {
     pub(crate) launch_template: Option<LaunchTemplateConfig>,
 }
 
-/// A launch template version. Exactly one of `id` and `name` must be given.
+/// A launch template version.
+///
+/// Exactly one of `id` and `name` must be given.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LaunchTemplateConfig {

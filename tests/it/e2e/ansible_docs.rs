@@ -87,11 +87,15 @@ fn options(root: &Value, schema: &Value) -> Yaml {
 /// Returns the description, the type and what belongs to it; members are under the key `inner`.
 fn described(root: &Value, property: &Value, inner: &str) -> Vec<(String, Yaml)> {
     let schema = rolling::document::resolve(root, property);
-    // First the attribute's own description, then that of its type.
-    let [own, of_type] = [property, schema].map(|part| {
-        let message = part["description"].as_str().unwrap_or_default();
-        message.split_whitespace().collect::<Vec<_>>().join(" ")
-    });
+    // First the attribute's own description, then that of its type. Where that has members, its
+    // first paragraph only says again what it is.
+    let [own, mut of_type] =
+        [property, schema].map(|part| part["description"].as_str().unwrap_or_default());
+    if !own.is_empty() && own != of_type && !properties(schema).is_empty() {
+        of_type = of_type.split_once("\n\n").map_or("", |(_, more)| more);
+    }
+    let [own, of_type] =
+        [own, of_type].map(|message| message.split_whitespace().collect::<Vec<_>>().join(" "));
     let message = if of_type.starts_with(&own) { of_type } else { format!("{own} {of_type}") };
     let message = Yaml::Text(markup(message.trim_end(), root));
     let mut found = vec![("description".to_owned(), Yaml::List(vec![message]))];
