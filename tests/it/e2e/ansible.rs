@@ -104,6 +104,25 @@ fn a_difference_is_shown_as_people_read_it() {
     }
 }
 
+/// The group is that of `meta/runtime.yml`.
+#[test]
+fn a_play_sets_defaults_for_the_group_of_the_module() {
+    let node = Node::new();
+    let file = node.path().join("task.yml");
+    let mut defaults = simulated("v2");
+    let fleet = defaults["simulated_fleet"].take();
+    let play = json!([{
+        "hosts": "localhost", "gather_facts": false,
+        "module_defaults": { "group/rolling.rolling.rolling": defaults },
+        "tasks": [{ MODULE: { "simulated_fleet": fleet } }],
+    }]);
+    std::fs::write(&file, play.to_string()).expect("a playbook");
+    let ran = node.play(&file, &["--check"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let answer = result(&ran, 0);
+    assert!(msg(&answer).contains("from v1 to v2 (rolling): batches of 2, 2"), "{answer}");
+}
+
 #[test]
 fn ad_hoc_arguments_are_text_and_do() {
     let node = Node::new();

@@ -64,6 +64,10 @@ fn documentation(schema: &Value) -> Yaml {
             map([
                 ("check_mode", attribute("Shows what would be rolled, and changes nothing.")),
                 ("diff_mode", attribute("Shows what every instance runs, before and after.")),
+                (
+                    "action_group",
+                    attribute("Defaults are those of C(group/rolling.rolling.rolling)."),
+                ),
             ]),
         ),
         ("options", options(schema, schema)),
