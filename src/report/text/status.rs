@@ -31,6 +31,9 @@ pub(crate) fn at_work(rollout: &Rollout) -> String {
         Some(Phase::Halted(Ending::Paused)) => "`rolling resume` continues it",
         Some(Phase::Halted(Ending::Failed | Ending::Aborted)) => "apply starts a new rollout",
         Some(Phase::Halting(Ending::Unrestored)) => "apply restores what is still borrowed",
+        Some(Phase::Halting(Ending::Failed | Ending::Aborted)) => {
+            "apply restores what is still borrowed and ends it; the one after that begins"
+        }
         Some(_) => "apply continues it",
         None => "apply begins",
     };

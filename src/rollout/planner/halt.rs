@@ -317,7 +317,10 @@ fn end(input: &Input<'_>, view: &View<'_>, record: &Record, halt: &Halt) -> Vec<
     };
     let says = record.failures > 0 || record.checkpoints_passed > 0 || record.retained_failed > 0;
     let continues = halt.ending == Ending::Interrupted && says;
-    let is_as_before = record.completed.is_some() && view.members.iter().all(is_on);
+    // One that is marked as failed says so with this record, or with none.
+    let is_marked = |id: &InstanceId| input.state.failures.failed.contains_key(id);
+    let is_as_before = record.completed.is_some()
+        && view.members.iter().all(|member| is_on(member) && !is_marked(member.id));
     if (is_as_before && !continues) || halt.is_unrestored() {
         return launch::erase(input, record);
     }

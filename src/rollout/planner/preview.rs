@@ -24,7 +24,9 @@ pub fn preview(input: &Input<'_>) -> Preview {
     }
     let view = View::new(input);
     let changes = !is_converged(input);
-    let batches = if changes { dry_run::batches(input, &view) } else { Vec::new() };
+    // Where an end is found half done, that is all that an apply does.
+    let rolls = changes && input.state.direction.halt.is_none();
+    let batches = if rolls { dry_run::batches(input, &view) } else { Vec::new() };
     let expected = if changes { costs::expected(input, &batches) } else { Duration::ZERO };
     let mut warnings = warnings(input, &view, changes.then_some(batches.as_slice()));
     if changes {
@@ -58,8 +60,8 @@ pub fn preview(input: &Input<'_>) -> Preview {
         floor: view.window.floor(),
         units: spare::preview(spec.policy, view.window, input.look.units()),
         ceiling: view.window.ceiling(),
-        sets_template: (changes && borrow::moves_template(input)).then(|| target.revision.clone()),
-        borrows: if changes { borrows(input, &view, raise) } else { Vec::new() },
+        sets_template: (rolls && borrow::moves_template(input)).then(|| target.revision.clone()),
+        borrows: if rolls { borrows(input, &view, raise) } else { Vec::new() },
         expected_seconds: expected.as_secs(),
         boot_assumed: target.boot.is_none() && !batches.is_empty(),
         warnings,
@@ -265,6 +267,12 @@ fn found_record(input: &Input<'_>, record: &Record) -> String {
     let (id, to, status) = (&record.id, record.goal_shown(), record.status_shown());
     if record.is_over() && record.phase != Phase::Halted(Ending::Interrupted) {
         return format!("rollout {id} to {to} has ended ({status}): apply starts a new rollout");
+    }
+    if state.direction.halt.is_some() {
+        return format!(
+            "only ends rollout {id} to {to} ({status}), found on the target: it restores what is \
+             borrowed, and the apply after that begins a new rollout"
+        );
     }
     let what = match is_same {
         true if record.only_restores() => "restores what is still borrowed by",

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use rolling::engine::Rollout;
-use rolling::model::event::Event;
+use rolling::model::event::{Event, Outcome};
 use rolling::model::preview::Preview;
 use rolling::model::spec::{BatchSize, OnFailure, Policy, RollingDeployment, SetAside};
+use rolling::record::{Ending, Phase, Record};
 use rolling::report::text;
 use rolling_provider::{Action, Fleet};
 use rolling_simulator::{FleetConfig, Intervention, LifecycleHooks, Simulator};
 
+use crate::fast::planner::record;
 use crate::fast::properties::{block_on, look, suspended};
 use crate::world::{caller, fleet, roll, seconds, simulate, spec};
 
@@ -135,4 +137,22 @@ fn a_plan_that_only_sets_the_template_says_so() {
     let planned = text::plan("web", &planned(&simulator, &spec));
     let message = "none: no instance is to be replaced now, and the group's template is set to v2";
     assert!(planned.contains(message), "{planned}");
+}
+
+#[test]
+fn an_end_that_is_found_half_done_is_all_that_a_plan_announces() {
+    let simulator = simulate(FleetConfig { instances: 10, ..fleet() });
+    let spec = spec(Policy::Rolling(BatchSize::Fixed(3)));
+    let found = Record { phase: Phase::Halting(Ending::Failed), ..record() };
+    simulator.intervene(Intervention::Tags(found.tags())).expect("it");
+    let message = text::plan("web", &planned(&simulator, &spec));
+    assert!(message.contains("only ends rollout test to v2 (failing)"), "{message}");
+    assert!(message.contains("batches    none: no instance is to be replaced now\n"), "{message}");
+    assert!(!message.contains("borrows"), "{message}");
+    let ended = block_on(roll(Arc::clone(&simulator) as _, spec.clone()));
+    assert_eq!(ended.report.outcome, Outcome::Failed, "{:?}", ended.report);
+    assert_eq!(simulator.launched(), 10);
+    assert_eq!(planned(&simulator, &spec).batches.len(), 4);
+    let rolled = block_on(roll(Arc::clone(&simulator) as _, spec));
+    assert_eq!(rolled.report.outcome, Outcome::Succeeded, "{:?}", rolled.report);
 }
