@@ -80,12 +80,16 @@ pub(super) fn fail(input: &Input<'_>, cause: Cause, reason: String) -> Verdict {
     }
 }
 
+const BEGUN_FOR: &str = "it was begun because of this: ";
+
 /// Says why a rollback does not get to its end, and what it was begun for.
 pub(super) fn unfinished(reason: &str, first: &str) -> String {
+    // One that was paused and resumed has the first reason in the one of its pause.
+    let first = first.rsplit_once(BEGUN_FOR).map_or(first, |(_, first)| first);
     match reason == first {
         true => format!("the rollback is not complete, for the reason that began it: {reason}"),
         false => {
-            format!("the rollback is not complete: {reason}; it was begun because of this: {first}")
+            format!("the rollback is not complete: {reason}; {BEGUN_FOR}{first}")
         }
     }
 }

@@ -9,7 +9,9 @@ use rolling_provider::Revision;
 use super::input::Input;
 use super::set_aside::{left_alone, set_aside};
 use super::shortfall::{idle_now, missing_now};
-use super::{Member, View, borrow, dry_run, is_converged, restart, run_by, spare, termination};
+use super::{
+    Member, View, borrow, dry_run, is_converged, pace, restart, run_by, spare, termination,
+};
 use crate::model::moment::moment;
 use crate::model::preview::{BatchPreview, Borrowing, Preview};
 use crate::model::spec::{BatchSize, Executor, OnFailure, Pacing, Policy, TrafficStep};
@@ -175,7 +177,10 @@ fn warnings(input: &Input<'_>, view: &View<'_>, batches: Option<&[BatchPreview]>
 fn missing_before(input: &Input<'_>, view: &View<'_>) -> Option<String> {
     let them = if view.missing == 1 { "it" } else { "them" };
     let message = missing_now(input, view).filter(|_| input.state.record.is_none())?;
-    Some(format!("{message}: the rollout waits for {them} first"))
+    Some(match pace::launches(input, view) > 0 {
+        true => format!("{message}: the rollout launches others beside, and needs {them} to end"),
+        false => format!("{message}: the rollout waits for {them} first"),
+    })
 }
 
 /// Says that some of a whole new set go again, since old instances stay beside it.

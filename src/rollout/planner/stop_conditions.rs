@@ -40,6 +40,11 @@ pub(crate) fn apply_command(input: &Input<'_>) -> Option<Verdict> {
                 }
                 None => (format!("{what} by {by}{when}"), None),
             };
+            // Whoever reads why a rollback ended early wants to know what it was begun for.
+            let reason = match &state.direction.rolls_back {
+                Some(first) => unfinished(&reason, first),
+                None => reason,
+            };
             let halt = Halt { ending, fault: false, cause, ..Halt::failed(reason.clone(), at) };
             // A halt that is already under way keeps its bounds.
             let begun = state.direction.halt.clone();
@@ -181,13 +186,17 @@ fn launched_too_late(input: &Input<'_>) -> Option<Verdict> {
     let cause = call.or(tried).or(failed).unwrap_or("the cloud gives no reason");
     let late = state.launches.missing.unserved(spec.health.healthy_timeout, now).max(1);
     let before = state.launches.missing.before().min(late);
-    if before == late {
-        // No revision of ours is at fault.
+    let lacks = class_of_launch(cause) == Cause::Capacity;
+    // No revision of ours is at fault where the cloud could launch nothing before either.
+    if before == late || (before > 0 && lacks) {
+        let more = match late - before {
+            0 => "not".to_owned(),
+            more => format!("{more} more not"),
+        };
         let message = format!(
-            "{} already missing before the rollout, and not launched within {limit}: {cause}",
+            "{} already missing before the rollout, and {more} launched within {limit}: {cause}",
             instances(before)
         );
-        let lacks = class_of_launch(cause) == Cause::Capacity;
         let cause = lacks.then_some(Cause::Capacity);
         return Some(Verdict::Halt(Halt { fault: false, cause, ..Halt::failed(message, now) }));
     }

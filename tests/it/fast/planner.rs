@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rolling::model::spec::{BatchSize, Policy, RollingDeployment};
+use rolling::model::wait::WaitKind;
 use rolling::record::{Borrowed, Phase, Record};
 use rolling::rollout::planner::{self, Input, Plan, Verdict};
 use rolling::rollout::state::RolloutState;
 use rolling_provider::{
-    Action, Capacity, Done, Instance, InstanceId, Observation, Revision, Tags, Target, TargetGroup,
-    TargetHealth, TargetState, Timestamp,
+    Action, Capacity, Done, Instance, InstanceId, Lifecycle, Observation, Revision, Tags, Target,
+    TargetGroup, TargetHealth, TargetState, Timestamp,
 };
 
 use crate::world::{seconds, spec};
@@ -302,4 +303,19 @@ fn warnings_about_long_rollouts_are_given_for_no_shorter_ones() {
     let mut done = look(ten());
     done.instances.values_mut().for_each(|instance| instance.revision = Some("v2".into()));
     assert_eq!(preview(&done), Vec::<String>::new(), "nothing is rolled");
+}
+
+#[test]
+fn a_hook_that_somebody_adds_meanwhile_is_waited_for() {
+    for (in_hook, begins) in [(false, true), (true, false)] {
+        let mut instances = ten();
+        let gone = instance("v1", "a", TargetState::Unused, 10_100);
+        let gone =
+            Instance { lifecycle: Lifecycle::Terminating, in_lifecycle_hook: in_hook, ..gone };
+        instances.insert("i-gone".into(), gone);
+        let plan = planned(&look(instances), &by_three());
+        assert_eq!(plan.begins.is_some(), begins, "{plan:?}");
+        let waits = plan.waiting_on.iter().any(|wait| wait.kind == WaitKind::Termination);
+        assert_eq!(waits, !begins, "{plan:?}");
+    }
 }

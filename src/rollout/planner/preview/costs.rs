@@ -112,8 +112,13 @@ pub(super) fn checkpoints_ahead<'a>(input: &Input<'a>) -> &'a [Checkpoint] {
 /// Returns what the rollout may wait for beyond the expected time, as phrases: how long that is
 /// decided by others.
 pub(super) fn may_wait(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
-    let Input { spec, target, .. } = *input;
+    let Input { spec, target, state, .. } = *input;
     let mut phrases = Vec::new();
+    if view.missing > 0 && state.record.is_none() {
+        let instances = if view.missing == 1 { "instance" } else { "instances" };
+        let limit = span(spec.health.healthy_timeout);
+        phrases.push(format!("up to {limit} for {} missing {instances}", view.missing));
+    }
     let protected = view.old().filter(|member| member.set_aside).count();
     let standby = if spec.standby == SetAside::Wait { view.standby.len() } else { 0 };
     for (count, what) in [(protected, "protected from scale-in"), (standby, "in standby")] {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rolling::model::event::Outcome;
+use rolling::model::event::{Cause, Outcome};
 use rolling::model::spec::{
     BatchSize, Bound, OnFailure, Pacing, Policy, RollingDeployment, SetAside,
 };
@@ -167,19 +167,22 @@ async fn a_lost_instance_is_replaced_and_counts_as_failed_only_if_it_never_soake
 
 #[tokio::test]
 async fn instances_that_were_missing_before_are_not_charged_to_the_revision() {
-    let simulator = simulate(bad(Behaviour::FailLaunch));
-    simulator.intervene(Intervention::MoveTemplate("v2".into())).expect("it");
-    let first = simulator.observe().await.expect("observe").instances;
-    let id = first.keys().next().expect("one").clone();
-    simulator.intervene(Intervention::Terminate(id)).expect("it");
-    let spec = RollingDeployment { on_failure: OnFailure::Rollback, ..spec(thirty_percent()) };
-    let run = roll(simulator.clone(), spec).await;
-    assert_eq!(run.report.outcome, Outcome::Failed, "{:?}", run.report.reason);
-    let why = run.report.reason.as_deref().unwrap_or_default();
-    let message =
-        "1 instance was already missing before the rollout, and not launched within 10m: ";
-    assert!(why.starts_with(message) && why.contains("no capacity"), "{why}");
-    assert!(run.actions().iter().all(|action| !matches!(action, Action::Terminate { .. })));
+    let additional = Policy::RollingWithAdditionalBatch(BatchSize::Fixed(2));
+    for policy in [thirty_percent(), additional, Policy::Immutable] {
+        let simulator = simulate(bad(Behaviour::FailLaunch));
+        simulator.intervene(Intervention::MoveTemplate("v2".into())).expect("it");
+        let first = simulator.observe().await.expect("observe").instances;
+        let id = first.keys().next().expect("one").clone();
+        simulator.intervene(Intervention::Terminate(id)).expect("it");
+        let spec = RollingDeployment { on_failure: OnFailure::Rollback, ..spec(policy) };
+        let run = roll(simulator.clone(), spec).await;
+        assert_eq!(run.report.outcome, Outcome::Failed, "{:?}", run.report.reason);
+        assert_eq!(run.report.cause, Some(Cause::Capacity), "{:?}", run.report.reason);
+        let why = run.report.reason.as_deref().unwrap_or_default();
+        let message = "1 instance was already missing before the rollout, and ";
+        assert!(why.starts_with(message) && why.contains("no capacity"), "{policy:?}: {why}");
+        assert!(run.actions().iter().all(|action| !matches!(action, Action::Terminate { .. })));
+    }
 }
 
 #[tokio::test]

@@ -9,11 +9,11 @@ use rolling::model::spec::{BatchSize, OnFailure, Policy, RollingDeployment, SetA
 use rolling::record::{Ending, Phase, Record};
 use rolling::report::text;
 use rolling_provider::{Action, Fleet};
-use rolling_simulator::{FleetConfig, Intervention, LifecycleHooks, Simulator};
+use rolling_simulator::{Behaviour, FleetConfig, Intervention, LifecycleHooks, Simulator};
 
 use crate::fast::planner::record;
 use crate::fast::properties::{block_on, look, suspended};
-use crate::world::{caller, fleet, roll, seconds, simulate, spec};
+use crate::world::{bad, caller, fleet, roll, seconds, simulate, spec};
 
 fn planned(simulator: &Arc<Simulator>, spec: &RollingDeployment) -> Preview {
     let fleet: Arc<dyn Fleet> = Arc::clone(simulator) as _;
@@ -155,4 +155,21 @@ fn an_end_that_is_found_half_done_is_all_that_a_plan_announces() {
     assert_eq!(planned(&simulator, &spec).batches.len(), 4);
     let rolled = block_on(roll(Arc::clone(&simulator) as _, spec));
     assert_eq!(rolled.report.outcome, Outcome::Succeeded, "{:?}", rolled.report);
+}
+
+#[test]
+fn what_is_missing_before_is_told_with_the_fleets_reason_and_what_comes_of_it() {
+    for (policy, what) in [
+        (Policy::Rolling(BatchSize::Fixed(1)), "the rollout waits for it first"),
+        (Policy::Immutable, "the rollout launches others beside, and needs it to end"),
+    ] {
+        let simulator = simulate(bad(Behaviour::FailLaunch));
+        simulator.intervene(Intervention::MoveTemplate("v2".into())).expect("it");
+        let id = look(&simulator).instances.into_keys().next().expect("one");
+        simulator.intervene(Intervention::Terminate(id)).expect("it");
+        let message = text::plan("web", &planned(&simulator, &spec(policy)));
+        let missing = " instances is missing already (InsufficientInstanceCapacity: ";
+        assert!(message.contains(missing) && message.contains(what), "{message}");
+        assert!(message.contains("up to 10m for 1 missing instance"), "{message}");
+    }
 }
