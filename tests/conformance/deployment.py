@@ -294,6 +294,19 @@ def a_failed_deployment_is_a_result_with_diagnostics_and_state(lab):
 
 
 @case()
+def who_is_left_alone_is_told_by_a_warning(lab):
+    peer = lab.open()
+    events = [{"after": "0s", "protect": ["i-0001"]}]
+    config = dict(fleet(events=events), scale_in_protected_instances="ignore")
+    result = peer.ask("resource.apply", of(config))
+    check(result["status"] == "succeeded" and errors(result) == [], "a success", result)
+    said = [one["summary"] for one in result["diagnostics"] if one["severity"] == "warning"]
+    told = [message for message in said if "i-0001" in message and "left alone" in message]
+    check(told != [], "a warning that names i-0001, which is left alone", said)
+    check(result["state"]["completed_revision"] != "v2", "no fleet that runs v2", result)
+
+
+@case()
 def a_deployment_that_was_rolled_back_can_be_corrected(lab):
     peer = lab.open(FAILING)
     bad = failing()

@@ -216,7 +216,10 @@ mod tests {
                 Outcome::Failed,
                 "Correct the cause, then run the task again; or state: rolled_back goes back",
             ),
-            (Outcome::Aborted, "To roll it out after all, run the task again"),
+            (
+                Outcome::Aborted,
+                "To roll it out after all, run the task again; or state: rolled_back goes back",
+            ),
             (
                 Outcome::Locked,
                 "Wait for it to end, or stop it with state: paused or state: aborted",

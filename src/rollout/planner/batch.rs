@@ -13,8 +13,8 @@ use crate::model::spec::Zones;
 /// Chooses the next victims.
 ///
 /// Failed instances go first, then others that do not serve, since losing those costs no capacity
-/// (first those that never did), then the oldest, spread over the zones. What the floor leaves bounds
-/// the serving victims. All are `within` what zones are rolled now.
+/// (first those that never did), then the oldest, spread over the zones. `spare`, what the floor
+/// leaves, bounds the serving victims. All are `within` what zones are rolled now.
 ///
 /// `limit` bounds the victims other than failed ones that already hold a place, and `most` bounds
 /// all of them.
@@ -27,6 +27,7 @@ use crate::model::spec::Zones;
 pub(super) fn next(
     view: &View<'_>,
     within: Within<'_>,
+    mut spare: Spare,
     limit: usize,
     most: usize,
 ) -> BTreeSet<InstanceId> {
@@ -59,7 +60,6 @@ pub(super) fn next(
     }
     ranked.sort_by_key(|(class, staying, rank, order, _)| (*class, *staying, *rank, *order));
 
-    let mut spare = view.spare();
     let (mut chosen, mut places, mut idle_left) = (BTreeSet::new(), limit, false);
     for (.., member) in ranked {
         let may_go = !member.gets_requests || (!idle_left && spare.allows(member.instance.units));
@@ -108,6 +108,13 @@ impl<'a> Queue<'a> {
         let serving =
             |member| Member { serves: true, gets_requests: true, surely_serves: true, ..member };
         *self = Queue::of(members.map(serving));
+    }
+
+    /// Returns the zone that is rolled next, where zones come one after the other.
+    pub(super) fn zone(&self, zones: Zones, begun: Option<&str>) -> Option<String> {
+        let ordered = self.zones.values().filter(|_| zones == Zones::OneByOne);
+        let all: Vec<Member<'a>> = ordered.flatten().copied().collect();
+        zones::within(zones, begun, all.iter()).begins().map(str::to_owned)
     }
 
     /// Takes the first candidates.
@@ -324,7 +331,7 @@ mod tests {
             let mut begun: Option<String> = None;
             loop {
                 let within = zones::within(zones, begun.as_deref(), view.candidates());
-                let wanted = next(&view, within, limit, limit);
+                let wanted = next(&view, within, view.spare(), limit, limit);
                 let spare = view.spare();
                 let (taken, begins) =
                     queue.take(zones, begun.as_deref(), &excess(&view), limit, spare);

@@ -13,13 +13,13 @@ use super::spare::{Floor, Spare};
 use super::view::units;
 use super::{Member, View, pace, zones};
 use crate::model::preview::BatchPreview;
-use crate::model::spec::{Policy, Zones};
+use crate::model::spec::{Policy, Window, Zones};
 
 /// Returns the batches to come; see the module.
 pub(crate) fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
     let spec = input.spec;
     let immutable = spec.policy == Policy::Immutable;
-    let mut dry_run = DryRun::of(view);
+    let mut dry_run = DryRun::of(view, spec.policy);
     dry_run.begun = zones::begun(input).map(str::to_owned);
     let slots = view.window.slots() as usize;
     // Where requests are shifted, the new set is complete, even if some old ones stay beside it.
@@ -82,12 +82,16 @@ struct DryRun<'a> {
     missing: usize,
     /// How many live in each zone. The zone of an instance launched beside the fleet is unknown.
     zones: BTreeMap<&'a str, usize>,
+    policy: Policy,
+    /// How many of each zone serve, or will, and how many of those do not yet.
+    part: BTreeMap<&'a str, usize>,
+    idle: BTreeMap<&'a str, usize>,
     /// The zone that is being rolled, where they are rolled one after the other.
     begun: Option<String>,
 }
 
 impl<'a> DryRun<'a> {
-    fn of(view: &View<'a>) -> DryRun<'a> {
+    fn of(view: &View<'a>, policy: Policy) -> DryRun<'a> {
         // The rollout waits for what boots or soaks before it begins anything.
         let comes = |member: &Member<'_>| member.is_new && !member.failed;
         let members = view.members.iter().map(|member| Member {
@@ -103,6 +107,11 @@ impl<'a> DryRun<'a> {
         for member in &members {
             *zones.entry(&member.instance.zone).or_default() += 1;
         }
+        let (mut part, mut idle) = (BTreeMap::new(), BTreeMap::new());
+        for member in members.iter().filter(|member| zones::takes_part(member)) {
+            *part.entry(member.instance.zone.as_str()).or_default() += 1;
+            *idle.entry(member.instance.zone.as_str()).or_default() += usize::from(!member.serves);
+        }
         let old = members.iter().filter(|member| member.is_old()).copied();
         DryRun {
             queue: Queue::of(old.clone()),
@@ -115,6 +124,9 @@ impl<'a> DryRun<'a> {
             stay_idle: view.stay_idle(),
             missing: view.missing as usize,
             zones,
+            policy,
+            part,
+            idle,
             begun: None,
         }
     }
@@ -133,15 +145,30 @@ impl<'a> DryRun<'a> {
         } else {
             BTreeMap::new()
         };
-        let spare = Spare::of(self.serving, self.floor);
+        let in_zone = self.queue.zone(zones, self.begun.as_deref());
+        let in_zone = in_zone.and_then(|zone| self.spare_in(&zone));
+        let spare = Spare::of(self.serving, self.floor).and(in_zone);
         let (chosen, begins) = self.queue.take(zones, self.begun.as_deref(), &excess, limit, spare);
         self.begun = begins.or(self.begun.take());
         self.old -= chosen.len();
         self.new += chosen.iter().filter(|member| !member.is_new).count();
         self.serving += units(chosen.iter().filter(|member| !member.serves));
+        for member in chosen.iter().filter(|member| !member.serves) {
+            *self.idle.entry(&member.instance.zone).or_default() -= 1;
+        }
         let mut ids: Vec<InstanceId> = chosen.into_iter().map(|member| member.id.clone()).collect();
         ids.sort_unstable();
         ids
+    }
+
+    /// Returns what `zone` may spare; see [`zones::spare`]. Weights are left out.
+    fn spare_in(&self, zone: &str) -> Option<Spare> {
+        let all = self.part.get(zone).copied().unwrap_or_default();
+        let idle = self.idle.get(zone).copied().unwrap_or_default();
+        let window = Window::resolve(self.policy, u32::try_from(all).ok()?);
+        let floor = Floor::of(self.policy, window, None);
+        let is_bound = window.surge == 0 && self.floor.desired.is_none();
+        is_bound.then(|| Spare::of(all.saturating_sub(idle) as u64, floor))
     }
 
     /// Marks as serving what will: everything but those that stay as they are and do not. What was
@@ -153,5 +180,6 @@ impl<'a> DryRun<'a> {
         let size = self.size.max(1) as u64;
         self.serving = self.floor.desired.map_or(serving, |units| serving * units / size);
         self.queue.all_serve();
+        self.idle.clear();
     }
 }

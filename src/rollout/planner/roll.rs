@@ -171,7 +171,10 @@ fn replace_more(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> BTreeSet
     }
     let most = (view.window.slots() as usize).saturating_sub(view.busy());
     let within = zones::within(input.spec.zones, zones::begun(input), view.candidates());
-    let victims = batch::next(view, within, pace::victims(input, view), most);
+    let (policy, is_weighted) = (input.spec.policy, view.floor.desired.is_some());
+    let in_zone = zones::spare(policy, within, view.members.iter(), is_weighted);
+    let spare = view.spare().and(in_zone);
+    let victims = batch::next(view, within, spare, pace::victims(input, view), most);
     if !victims.is_empty() {
         plan.actions.extend(zones::begin(within, plan.record(input)));
     }
@@ -184,7 +187,10 @@ fn replace_more(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> BTreeSet
         plan.wait(Wait {
             kind: WaitKind::Floor,
             instances: Vec::new(),
-            detail: Some(view.at_floor()),
+            detail: Some(match within.begins().filter(|_| !view.spare().is_none()) {
+                Some(zone) => format!("zone {zone} keeps its floor"),
+                None => view.at_floor(),
+            }),
             deadline: deadlines::progress_deadline(input),
         });
     }

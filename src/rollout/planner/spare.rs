@@ -77,6 +77,12 @@ impl Spare {
         }
     }
 
+    /// Returns what may go within both.
+    pub(super) fn and(self, other: Option<Spare>) -> Spare {
+        let Some(other) = other else { return self };
+        Spare { units: self.units.min(other.units), one: self.one && other.one }
+    }
+
     /// Whether an instance of `units` may go.
     pub(super) fn allows(self, units: u32) -> bool {
         self.one || self.units >= units.into()

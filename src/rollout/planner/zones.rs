@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use rolling_provider::InstanceId;
+use rolling_provider::{InstanceId, Units};
 
 use super::input::Input;
+use super::spare::{Floor, Spare};
+use super::view::units;
 use super::{Member, Step};
-use crate::model::spec::Zones;
+use crate::model::spec::{Policy, Window, Zones};
 use crate::record::Record;
 
 /// Where instances may be taken out now.
@@ -74,6 +76,30 @@ pub(super) fn begin(within: Within<'_>, record: Option<&Record>) -> Option<Step>
     let (zone, record) = (within.begins()?, record?);
     let is_new = record.zone.as_deref() != Some(zone);
     is_new.then(|| Step::record(Record { zone: Some(zone.to_owned()), ..record.clone() }))
+}
+
+/// Returns what the zone that is being rolled may spare: what the policy gives for a fleet holds for
+/// the instances of the zone, too. With surge, an instance elsewhere stands in for one of the zone.
+///
+/// Those that stay and do not serve take no part: nothing could be replaced beside them.
+pub(super) fn spare<'m>(
+    policy: Policy,
+    within: Within<'_>,
+    members: impl Iterator<Item = &'m Member<'m>> + Clone,
+    is_weighted: bool,
+) -> Option<Spare> {
+    let zone = within.begins()?;
+    let in_zone = members.filter(|member| member.instance.zone == zone && takes_part(member));
+    let window = Window::resolve(policy, u32::try_from(in_zone.clone().count()).ok()?);
+    let desired = u32::try_from(units(in_zone.clone())).ok()?;
+    let weights = is_weighted.then_some(Units { desired, heaviest: 0 });
+    let serving = units(in_zone.filter(|member| member.surely_serves));
+    (window.surge == 0).then(|| Spare::of(serving, Floor::of(policy, window, weights)))
+}
+
+/// Whether `member` serves, or will.
+pub(super) fn takes_part(member: &Member<'_>) -> bool {
+    member.serves || !(member.left_alone || member.set_aside || member.not_blamed)
 }
 
 /// Keeps of instances that are chosen to go those of the first zone, where zones come one after the

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use rolling::engine::Rollout;
 use rolling::model::event::{Event, Outcome};
-use rolling::model::spec::{BatchSize, Policy, RollingDeployment, Zones};
+use rolling::model::spec::{BatchSize, Bound, Policy, RollingDeployment, Zones};
 use rolling_simulator::{FleetConfig, Intervention, Simulator};
 
 use super::{any_case, block_on, look, nothing_broken, run, run_killed, settings, zones};
@@ -91,4 +91,35 @@ fn what_does_not_serve_is_replaced_first_in_whichever_zone_it_is() {
         assert_eq!(first, Some(vec![broken]));
         assert_eq!(witness.broken(0), Vec::<String>::new());
     });
+}
+
+/// Thirty percent of nine are two, and of each zone of three one: its own floor is kept, too.
+#[test]
+fn each_zone_keeps_the_floor_that_the_policy_gives_for_its_instances() {
+    let within = |unavailable| Policy::RollingWithin { surge: Bound::Count(0), unavailable };
+    for (policy, size, most) in [
+        (Policy::Rolling(BatchSize::Percentage(30)), 9, 1),
+        (Policy::Rolling(BatchSize::Percentage(70)), 9, 2),
+        (Policy::Rolling(BatchSize::Percentage(30)), 30, 3),
+        (within(Bound::Percent(25)), 12, 1),
+        (Policy::Rolling(BatchSize::Fixed(2)), 9, 2),
+    ] {
+        let simulator = simulate(FleetConfig { instances: size, ..fleet() });
+        let spec = RollingDeployment { zones: Zones::OneByOne, ..spec(policy) };
+        let rollout = block_on(Rollout::prepare(simulator.clone(), spec.clone(), &caller()));
+        let planned = rollout.expect("a rollout").preview().batches;
+        let run = block_on(roll(simulator, spec));
+        assert_eq!(run.report.outcome, Outcome::Succeeded, "{policy:?}: {:?}", run.report.reason);
+        let begun: Vec<_> = run
+            .events
+            .iter()
+            .filter_map(|envelope| match &envelope.event {
+                Event::BatchStarted { instances, .. } => Some(instances.clone()),
+                _ => None,
+            })
+            .collect();
+        let largest = begun.iter().map(Vec::len).max();
+        assert_eq!(largest, Some(most), "{policy:?} of {size}: {begun:?}");
+        assert_eq!(planned.into_iter().map(|batch| batch.replaces).collect::<Vec<_>>(), begun);
+    }
 }

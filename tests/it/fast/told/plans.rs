@@ -173,3 +173,18 @@ fn what_is_missing_before_is_told_with_the_fleets_reason_and_what_comes_of_it() 
         assert!(message.contains("up to 10m for 1 missing instance"), "{message}");
     }
 }
+
+#[test]
+fn a_hook_that_may_hold_a_launch_for_too_long_is_warned_of_and_no_other() {
+    for (timeout, is_long) in [(seconds(200), true), (seconds(4000), false)] {
+        let hooks = LifecycleHooks { launching: seconds(300), ..LifecycleHooks::default() };
+        let simulator = simulate(FleetConfig { hooks, ..fleet() });
+        let mut spec = spec(Policy::Rolling(BatchSize::Fixed(1)));
+        spec.health.healthy_timeout = timeout;
+        let message = text::plan("web", &planned(&simulator, &spec));
+        let warning =
+            "may hold a launch for longer than the 3m 20s after which it counts as failed";
+        assert_eq!(message.contains(warning), is_long, "{message}");
+        assert!(message.contains("launches held by lifecycle hook"), "{message}");
+    }
+}
