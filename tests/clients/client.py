@@ -63,9 +63,15 @@ assert client.close() == 0 and last.result()["status"] == "succeeded"
 begun = threading.Event()
 
 
+def acts(progress):
+    # Before anything is done, there would be nothing to tell.
+    if any(event["event"]["type"] == "acted" for event in progress["events"]):
+        begun.set()
+
+
 def leave():
     with configured(20) as client:
-        leave.call = client.start("resource.apply", request("h"), lambda _: begun.set())
+        leave.call = client.start("resource.apply", request("h"), acts)
         begun.wait()
         raise KeyError("something else")
 
