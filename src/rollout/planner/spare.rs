@@ -18,8 +18,8 @@ impl Floor {
     ///
     /// Of units, the percentage of the policy may be unavailable, and where it gives a number of
     /// instances, the same share as of the instances.
-    pub(super) fn of(policy: Policy, window: Window, units: Option<Units>) -> Floor {
-        let Some(Units { desired, .. }) = units else {
+    pub(super) fn of(policy: Policy, window: Window, units: Option<u32>) -> Floor {
+        let Some(desired) = units else {
             return Floor { least: window.floor().into(), desired: None };
         };
         let all = u64::from(desired);

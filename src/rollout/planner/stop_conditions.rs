@@ -175,16 +175,15 @@ fn launched_too_late(input: &Input<'_>) -> Option<Verdict> {
     let failed = failed.map(|activity| activity.cause.as_str());
     let tried = state.unmanaged.trouble.as_ref().map(|trouble| trouble.cause.as_str());
     let call = state.failures.calls.first().map(|(_, error)| error.as_str());
+    let late = state.launches.missing.unserved(spec.health.healthy_timeout, now).max(1);
     let suspended = launch::suspended(input);
     if let Some(why) = &suspended {
         // A rollback could not launch anything either, and no revision is at fault.
-        let late = state.launches.missing.unserved(spec.health.healthy_timeout, now).max(1);
         let message = format!("{} not launched within {limit}: {why}", instances(late));
         let cause = Some(Cause::Others);
         return Some(Verdict::Halt(Halt { fault: false, cause, ..Halt::failed(message, now) }));
     }
     let cause = call.or(tried).or(failed).unwrap_or("the cloud gives no reason");
-    let late = state.launches.missing.unserved(spec.health.healthy_timeout, now).max(1);
     let before = state.launches.missing.before().min(late);
     let lacks = class_of_launch(cause) == Cause::Capacity;
     // No revision of ours is at fault where the cloud could launch nothing before either.

@@ -127,7 +127,7 @@ impl<'a> View<'a> {
         let missing = (state.desired(look) as usize).saturating_sub(members.len());
         let missing = u32::try_from(missing).unwrap_or(u32::MAX);
         let terminating = termination::terminating(input);
-        let floor = Floor::of(spec.policy, window, look.units());
+        let floor = Floor::of(spec.policy, window, look.units().map(|units| units.desired));
         let mut view = View { members, standby, window, floor, missing, terminating };
         view.replace_not_blamed(input);
         view

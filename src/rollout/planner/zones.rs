@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rolling_provider::{InstanceId, Units};
+use rolling_provider::InstanceId;
 
 use super::input::Input;
 use super::spare::{Floor, Spare};
@@ -92,9 +92,9 @@ pub(super) fn spare<'m>(
     let in_zone = members.filter(|member| member.instance.zone == zone && takes_part(member));
     let window = Window::resolve(policy, u32::try_from(in_zone.clone().count()).ok()?);
     let desired = u32::try_from(units(in_zone.clone())).ok()?;
-    let weights = is_weighted.then_some(Units { desired, heaviest: 0 });
     let serving = units(in_zone.filter(|member| member.surely_serves));
-    (window.surge == 0).then(|| Spare::of(serving, Floor::of(policy, window, weights)))
+    (window.surge == 0)
+        .then(|| Spare::of(serving, Floor::of(policy, window, is_weighted.then_some(desired))))
 }
 
 /// Whether `member` serves, or will.

@@ -106,7 +106,8 @@ pub(super) fn check_floor(input: &Input<'_>, plan: &Plan, window: Window, found:
     let lost = taken.iter().filter(serving);
     let (gone, lost) = (lost.clone().count(), units(input, lost));
     let now = units(input, input.look.instances.keys().filter(surely_serves));
-    let Floor { least, desired } = Floor::of(input.spec.policy, window, input.look.units());
+    let units_wanted = input.look.units().map(|units| units.desired);
+    let Floor { least, desired } = Floor::of(input.spec.policy, window, units_wanted);
     // One instance may go whatever its weight, or nothing could be replaced.
     let is_first = gone == 1 && desired.is_some_and(|all| now >= all);
     let left = now.saturating_sub(lost);

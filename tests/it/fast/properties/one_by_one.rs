@@ -7,11 +7,12 @@ use proptest::prelude::*;
 use rolling::engine::Rollout;
 use rolling::model::event::{Event, Outcome};
 use rolling::model::spec::{BatchSize, Bound, Policy, RollingDeployment, Zones};
+use rolling_provider::InstanceId;
 use rolling_simulator::{FleetConfig, Intervention, Simulator};
 
 use super::{any_case, block_on, look, nothing_broken, run, run_killed, settings, zones};
 use crate::test_fleets::{Dies, Witness};
-use crate::world::{caller, fleet, roll, simulate, spec};
+use crate::world::{Run, caller, fleet, roll, simulate, spec};
 
 proptest! {
     #![proptest_config(settings())]
@@ -42,6 +43,15 @@ fn nine() -> (Arc<Simulator>, RollingDeployment) {
     (simulator, RollingDeployment { zones: Zones::OneByOne, ..two })
 }
 
+/// Returns the instances of each batch that was begun.
+fn batches(run: &Run) -> Vec<Vec<InstanceId>> {
+    let begun = run.events.iter().filter_map(|envelope| match &envelope.event {
+        Event::BatchStarted { instances, .. } => Some(instances.clone()),
+        _ => None,
+    });
+    begun.collect()
+}
+
 #[test]
 fn zones_are_rolled_in_the_order_of_their_names_as_the_preview_says() {
     let (simulator, spec) = nine();
@@ -50,11 +60,7 @@ fn zones_are_rolled_in_the_order_of_their_names_as_the_preview_says() {
     let rollout = block_on(Rollout::prepare(simulator.clone(), spec.clone(), &caller()));
     let planned = rollout.expect("a rollout").preview().batches;
     let run = block_on(roll(simulator, spec));
-    let begun = run.events.iter().filter_map(|envelope| match &envelope.event {
-        Event::BatchStarted { instances, .. } => Some(instances.clone()),
-        _ => None,
-    });
-    let begun: Vec<_> = begun.collect();
+    let begun = batches(&run);
     assert_eq!(planned.into_iter().map(|batch| batch.replaces).collect::<Vec<_>>(), begun);
     let of: Vec<Vec<&str>> =
         begun.iter().map(|ids| ids.iter().map(|id| zones[id].as_str()).collect()).collect();
@@ -110,14 +116,7 @@ fn each_zone_keeps_the_floor_that_the_policy_gives_for_its_instances() {
         let planned = rollout.expect("a rollout").preview().batches;
         let run = block_on(roll(simulator, spec));
         assert_eq!(run.report.outcome, Outcome::Succeeded, "{policy:?}: {:?}", run.report.reason);
-        let begun: Vec<_> = run
-            .events
-            .iter()
-            .filter_map(|envelope| match &envelope.event {
-                Event::BatchStarted { instances, .. } => Some(instances.clone()),
-                _ => None,
-            })
-            .collect();
+        let begun = batches(&run);
         let largest = begun.iter().map(Vec::len).max();
         assert_eq!(largest, Some(most), "{policy:?} of {size}: {begun:?}");
         assert_eq!(planned.into_iter().map(|batch| batch.replaces).collect::<Vec<_>>(), begun);
