@@ -43,6 +43,7 @@ fn target() -> Target {
             drain: Duration::from_secs(20),
             register: Duration::from_secs(10),
             slow_start: Duration::ZERO,
+            stops_routing: Duration::ZERO,
             warnings: Vec::new(),
         }],
         ..Target::new("web", "web", "fleet", "lt-0123456789abcdef0:8".into())

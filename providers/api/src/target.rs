@@ -195,6 +195,9 @@ pub struct TargetGroup {
     pub register: Duration,
     /// How long a target that is healthy for the first time gets fewer requests than the others.
     pub slow_start: Duration,
+    /// How long its load balancer may send requests to a target after its deregistration, where a
+    /// shorter drain would lose them.
+    pub stops_routing: Duration,
     /// What a reader of the plan should know about it.
     pub warnings: Vec<String>,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_elasticloadbalancingv2::types::{
-    ProtocolEnum, TargetGroup as SdkTargetGroup, TargetTypeEnum,
+    ProtocolEnum, TargetGroup as SdkTargetGroup, TargetGroupAttribute, TargetTypeEnum,
 };
 use rolling_provider::{ProviderError, TargetGroup, TargetGroupId};
 
@@ -23,6 +23,11 @@ const OF_CONNECTIONS: [ProtocolEnum; 2] = [ProtocolEnum::Tcp, ProtocolEnum::Tls]
 /// Protocols of Network Load Balancers.
 const OF_NETWORK: [ProtocolEnum; 4] =
     [ProtocolEnum::Tcp, ProtocolEnum::Tls, ProtocolEnum::Udp, ProtocolEnum::TcpUdp];
+
+/// How long a Network Load Balancer may send to a target that is deregistered. AWS recommends a
+/// deregistration delay of at least that (User Guide for Network Load Balancers, "Edit target group
+/// attributes", "Deregistration delay").
+const NETWORK_STOPS_ROUTING: Duration = Duration::from_secs(120);
 
 /// Target groups, and how their targets are named.
 #[derive(Debug, Default)]
@@ -115,37 +120,82 @@ impl Aws {
         let answer = call.target_group_arn(arn).send().await.map_err(|error| {
             from_sdk("elasticloadbalancing", "DescribeTargetGroupAttributes", &error)
         })?;
-        let attribute = |key: &str| {
-            let found = answer.attributes().iter().find(|attribute| attribute.key() == Some(key));
-            found.and_then(|attribute| attribute.value())
-        };
-        let drain = attribute(DRAIN).and_then(|value| value.parse().ok()).ok_or_else(|| {
+        let attributes = Attributes::of(answer.attributes(), group.protocol());
+        let drain = attributes.drain.ok_or_else(|| {
             let message = format!("target group {name:?} does not tell its {DRAIN}");
             ProviderError::invalid("DescribeTargetGroupAttributes", &place, message)
         })?;
-        let slow_start = attribute(SLOW_START).and_then(|value| value.parse().ok()).unwrap_or(0);
-        let cuts = group.protocol().is_some_and(|protocol| OF_CONNECTIONS.contains(protocol))
-            && attribute(TERMINATES) == Some("false");
-        let is_network = group.protocol().is_some_and(|protocol| OF_NETWORK.contains(protocol));
-        let mut warnings = attribute_warnings(
-            &name,
-            drain,
-            slow_start,
-            cuts,
-            attribute(CROSS_ZONE) == Some("false"),
-        );
-        warnings.extend((is_network && drain == 0).then(|| never_drains(&name)));
         let seconds = |value: Option<i32>| u64::try_from(value.unwrap_or_default()).unwrap_or(0);
         let checks = seconds(group.health_check_interval_seconds())
             * seconds(group.healthy_threshold_count());
         Ok(TargetGroup {
             id: TargetGroupId::new(arn),
+            warnings: attributes.warnings(&name, drain),
             name,
             drain: Duration::from_secs(drain),
             register: Duration::from_secs(checks),
-            slow_start: Duration::from_secs(slow_start),
-            warnings,
+            slow_start: Duration::from_secs(attributes.slow_start),
+            stops_routing: attributes.stops_routing,
         })
+    }
+}
+
+/// What the attributes of a target group say about its targets.
+struct Attributes {
+    /// Seconds.
+    drain: Option<u64>,
+    /// Seconds.
+    slow_start: u64,
+    stops_routing: Duration,
+    /// Connections that are open at the end of the drain stay so, and end with the instance.
+    cuts: bool,
+    /// Requests stay in the zone in which they arrive.
+    keeps_zones: bool,
+}
+
+impl Attributes {
+    fn of(found: &[TargetGroupAttribute], protocol: Option<&ProtocolEnum>) -> Attributes {
+        let value = |key: &str| {
+            let found = found.iter().find(|attribute| attribute.key() == Some(key));
+            found.and_then(|attribute| attribute.value())
+        };
+        let is_one_of = |some: &[ProtocolEnum]| protocol.is_some_and(|it| some.contains(it));
+        let stops_routing = match is_one_of(&OF_NETWORK) {
+            true => NETWORK_STOPS_ROUTING,
+            false => Duration::ZERO,
+        };
+        Attributes {
+            drain: value(DRAIN).and_then(|value| value.parse().ok()),
+            slow_start: value(SLOW_START).and_then(|value| value.parse().ok()).unwrap_or(0),
+            stops_routing,
+            cuts: is_one_of(&OF_CONNECTIONS) && value(TERMINATES) == Some("false"),
+            keeps_zones: value(CROSS_ZONE) == Some("false"),
+        }
+    }
+
+    /// Returns warnings for readers of the plan.
+    fn warnings(&self, name: &str, drain: u64) -> Vec<String> {
+        let mut messages = Vec::new();
+        if self.slow_start > 0 {
+            messages.push(format!(
+                "target group {name} starts targets slowly: a new one gets its full share of the \
+                 requests only after {} s",
+                self.slow_start
+            ));
+        }
+        if self.cuts {
+            messages.push(format!(
+                "target group {name} leaves connections open after its deregistration delay of \
+                 {drain} s: what is open then is cut when the instance is terminated"
+            ));
+        }
+        if self.keeps_zones {
+            messages.push(format!(
+                "target group {name} keeps requests in their zone (cross-zone load balancing is \
+                 off): while a zone has nobody who serves, its requests fail"
+            ));
+        }
+        messages
     }
 }
 
@@ -167,56 +217,56 @@ fn refuse_kind(
     Err(error.with_remedy(format!("use a target group of type {wanted}")))
 }
 
-/// Warns of a target group of a Network Load Balancer without any deregistration delay.
-fn never_drains(name: &str) -> String {
-    format!(
-        "target group {name} has a deregistration delay of 0 s: its Network Load Balancer may still \
-         send flows to an instance that is terminated at once; set the delay, or \
-         health.min_drain_time"
-    )
-}
-
-/// Returns warnings about a target group's attributes, for readers of the plan.
-fn attribute_warnings(
-    name: &str,
-    drain: u64,
-    slow_start: u64,
-    cuts: bool,
-    keeps_zones: bool,
-) -> Vec<String> {
-    let mut message = Vec::new();
-    if slow_start > 0 {
-        message.push(format!(
-            "target group {name} starts targets slowly: a new one gets its full share of the \
-             requests only after {slow_start} s"
-        ));
-    }
-    if cuts {
-        message.push(format!(
-            "target group {name} leaves connections open after its deregistration delay of {drain} \
-             s: what is open then is cut when the instance is terminated"
-        ));
-    }
-    if keeps_zones {
-        message.push(format!(
-            "target group {name} keeps requests in their zone (cross-zone load balancing is off): \
-             while a zone has nobody who serves, its requests fail"
-        ));
-    }
-    message
-}
-
 #[cfg(test)]
 mod tests {
-    use super::attribute_warnings;
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// What a target group of this protocol says, whose attributes are those that AWS sets where
+    /// nobody does, but for `changed`.
+    fn attributes(protocol: &str, changed: &[(&str, &str)]) -> Attributes {
+        let mut all = BTreeMap::from([
+            ("deregistration_delay.timeout_seconds", "300"),
+            ("load_balancing.cross_zone.enabled", "use_load_balancer_configuration"),
+        ]);
+        match protocol {
+            "HTTP" => all.insert("slow_start.duration_seconds", "0"),
+            _ => all.insert("deregistration_delay.connection_termination.enabled", "false"),
+        };
+        all.extend(changed.iter().copied());
+        let attribute = |(key, value): (&str, &str)| {
+            TargetGroupAttribute::builder().key(key).value(value).build()
+        };
+        let all: Vec<_> = all.into_iter().map(attribute).collect();
+        Attributes::of(&all, Some(&ProtocolEnum::from(protocol)))
+    }
 
     #[test]
     fn attributes_that_cost_requests_are_told_and_no_others() {
-        assert_eq!(attribute_warnings("web", 300, 0, false, false), Vec::<String>::new());
-        let message = attribute_warnings("web", 300, 30, true, true);
-        assert_eq!(message.len(), 3);
-        assert!(message[0].contains("only after 30 s"), "{message:?}");
-        assert!(message[1].contains("delay of 300 s"), "{message:?}");
-        assert!(message[2].contains("cross-zone"), "{message:?}");
+        let told = |protocol: &str, changed: &[(&str, &str)]| {
+            attributes(protocol, changed).warnings("web", 300)
+        };
+        assert_eq!(told("HTTP", &[]), Vec::<String>::new());
+        let slow = told("HTTP", &[("slow_start.duration_seconds", "30")]);
+        assert!(slow.len() == 1 && slow[0].contains("only after 30 s"), "{slow:?}");
+        let zones = told("HTTP", &[("load_balancing.cross_zone.enabled", "false")]);
+        assert!(zones.len() == 1 && zones[0].contains("cross-zone"), "{zones:?}");
+        for protocol in ["TCP", "TLS"] {
+            let cut = told(protocol, &[]);
+            assert!(cut.len() == 1 && cut[0].contains("delay of 300 s"), "{protocol}: {cut:?}");
+        }
+        let ended = ("deregistration_delay.connection_termination.enabled", "true");
+        assert_eq!(told("TCP", &[ended]), Vec::<String>::new());
+        // Datagrams have no connections that could be cut.
+        assert_eq!(told("UDP", &[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_network_load_balancer_stops_routing_late_whatever_its_protocol() {
+        for protocol in ["TCP", "TLS", "UDP", "TCP_UDP"] {
+            assert_eq!(attributes(protocol, &[]).stops_routing.as_secs(), 120, "{protocol}");
+        }
+        assert_eq!(attributes("HTTPS", &[]).stops_routing, Duration::ZERO);
     }
 }

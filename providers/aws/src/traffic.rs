@@ -72,9 +72,9 @@ impl Aws {
             let message = format!("target group {second} does not exist in {}", self.region);
             hinders(SECOND, message, CHECK_ARN);
             let name = second.rsplit('/').nth(1).unwrap_or(second).to_owned();
-            let (drain, register, slow_start) = Default::default();
+            let (drain, register, slow_start, stops_routing) = Default::default();
             let (id, warnings) = (TargetGroupId::new(second), Vec::new());
-            TargetGroup { id, name, drain, register, slow_start, warnings }
+            TargetGroup { id, name, drain, register, slow_start, stops_routing, warnings }
         });
         let (mut rules, mut warnings) = (Vec::new(), Vec::new());
         if let [first] = counted {

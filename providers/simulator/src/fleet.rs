@@ -227,6 +227,7 @@ impl Fleet for Simulator {
             drain: group.drain,
             register: group.register,
             slow_start: Duration::ZERO,
+            stops_routing: Duration::ZERO,
             warnings: Vec::new(),
         };
         self.ask("resolve the fleet", |_| ())?;

@@ -136,6 +136,7 @@ impl PrivateState {
                 drain: Duration::from_secs(self.drain),
                 register: Duration::from_secs(self.register),
                 slow_start: Duration::ZERO,
+                stops_routing: Duration::ZERO,
                 warnings: Vec::new(),
             }],
             boot: self.boot.map(Duration::from_secs),

@@ -84,6 +84,7 @@ mod tests {
             drain: Duration::ZERO,
             register: Duration::ZERO,
             slow_start: Duration::ZERO,
+            stops_routing: Duration::ZERO,
             warnings: Vec::new(),
         };
         let mut target = target();

@@ -10,7 +10,7 @@ use rolling_provider::InstanceRefreshPreferences;
 use super::View;
 use super::deadlines::ASSUMED_BOOT;
 use super::input::Input;
-use super::preflight::span;
+use super::preflight::{drains_short, span};
 use super::set_aside::{left_alone, set_aside};
 use super::shortfall::{idle_now, missing_now};
 use crate::model::preview::{AtWorst, Preview};
@@ -183,6 +183,7 @@ fn warnings(input: &Input<'_>, view: &View<'_>, comes_to: Bounds) -> Vec<String>
     warnings.extend(idle_now(input, view));
     warnings.extend(missing_now(input, view));
     warnings.extend(slow_start(input));
+    warnings.extend(drains_short(input, Duration::ZERO));
     warnings.extend(set_aside(input, view));
     let template = look.template.as_ref().map(|found| target.resolve(found));
     if spec.on_failure == OnFailure::Rollback && template == Some(&target.revision) {

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use rolling_provider::TargetGroup;
+
 use super::View;
 use super::deadlines::SET_ASIDE_FOR;
 use super::failure::some_of;
@@ -35,6 +37,7 @@ pub(crate) fn preflight(input: &Input<'_>) -> Vec<Preflight> {
         .chain(protects_new(input))
         .chain(slow_launch(input))
         .chain(long_hook(input))
+        .chain(short_drain(input))
         .chain(short_deadline(input))
         .chain(threshold_out_of_reach(input))
         .collect()
@@ -155,6 +158,35 @@ fn long_hook(input: &Input<'_>) -> Option<Preflight> {
             span(limit)
         ),
     })
+}
+
+/// Finds a target group whose load balancer may send requests to an instance for longer than it
+/// drains, after which it is terminated.
+fn short_drain(input: &Input<'_>) -> Option<Preflight> {
+    let least = input.spec.health.min_drain_time;
+    let message = drains_short(input, least)?;
+    Some(Preflight {
+        is_error: false,
+        attribute: "health/min_drain_time",
+        message: format!("{message}, or health.min_drain_time"),
+        remedy: "set it to at least that time, or lengthen the target group's deregistration delay"
+            .into(),
+    })
+}
+
+/// Tells of a target group that drains for less than its load balancer may send to a deregistered
+/// target, where nothing drains for less than `least`.
+pub(super) fn drains_short(input: &Input<'_>, least: Duration) -> Option<String> {
+    let drains = |group: &TargetGroup| group.drain.max(least);
+    let group = input.target.rotation().find(|group| drains(group) < group.stops_routing)?;
+    Some(format!(
+        "target group {} drains for {}, and its load balancer may send requests to a deregistered \
+         instance for up to {}: those that come after its termination are lost; lengthen its \
+         deregistration delay",
+        group.name,
+        span(drains(group)),
+        span(group.stops_routing),
+    ))
 }
 
 /// Finds that the rollout can never begin or never end: so many instances stay as they are without

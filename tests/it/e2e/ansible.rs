@@ -144,6 +144,19 @@ fn ad_hoc_arguments_are_text_and_do() {
 }
 
 #[test]
+fn a_success_that_leaves_some_alone_warns_of_them_and_completes_nothing() {
+    let node = Node::new();
+    let mut some = simulated("v2");
+    some["scale_in_protected_instances"] = json!("ignore");
+    some["simulated_fleet"]["events"] = json!([{ "after": "0s", "protect": ["i-0001"] }]);
+    let answer = node.task(&some, &[]);
+    assert_eq!(answer["status"], "succeeded", "{answer}");
+    assert_ne!(answer["completed_revision"], "v2", "{answer}");
+    let told = "rolled web to v2: 3 of 4 instances, 1 left alone (i-0001)";
+    assert!(msg(&answer).starts_with(told), "{answer}");
+}
+
+#[test]
 fn a_bad_attribute_is_named_and_nothing_is_touched() {
     let node = Node::new();
     let mut arguments = simulated("v2");

@@ -24,6 +24,7 @@ pub fn target() -> Target {
             drain: seconds(20),
             register: seconds(10),
             slow_start: seconds(0),
+            stops_routing: seconds(0),
             warnings: Vec::new(),
         }],
         ..Target::new("web", "web", "fleet", "v2".into())

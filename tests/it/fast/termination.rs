@@ -27,6 +27,7 @@ use crate::world::{caller, fleet, roll, seconds, simulate, spec};
 struct Watched {
     inner: Arc<Simulator>,
     slow_start: Duration,
+    stops_routing: Duration,
     seen: Mutex<Noted>,
 }
 
@@ -46,7 +47,10 @@ impl Wrapper for Watched {
 
     async fn resolve(&self) -> Result<Target, ProviderError> {
         let mut target = self.inner().resolve().await?;
-        target.target_groups.iter_mut().for_each(|group| group.slow_start = self.slow_start);
+        for group in &mut target.target_groups {
+            group.slow_start = self.slow_start;
+            group.stops_routing = self.stops_routing;
+        }
         Ok(target)
     }
 
@@ -78,7 +82,7 @@ impl_fleet!(Watched);
 
 fn watched(config: FleetConfig, slow_start: u64) -> Arc<Watched> {
     let (inner, slow_start) = (simulate(config), seconds(slow_start));
-    Arc::new(Watched { inner, slow_start, seen: Mutex::default() })
+    Arc::new(Watched { inner, slow_start, stops_routing: seconds(0), seen: Mutex::default() })
 }
 
 fn hooked(instances: u32, terminating: u64) -> FleetConfig {
@@ -173,6 +177,33 @@ fn the_soak_covers_a_slow_start_unless_the_document_says_otherwise() {
     let plan = preview(&watched(three, 60), RollingDeployment { health, ..default });
     let warning = "min_healthy_time is 10s, but a target group's slow start takes 1m: ";
     assert!(plan.warnings.iter().any(|found| found.starts_with(warning)), "{plan:?}");
+}
+
+/// A target of a Network Load Balancer may get requests for two minutes after it is deregistered.
+#[test]
+fn a_drain_that_is_over_before_the_load_balancer_stops_is_warned_of_until_something_lengthens_it() {
+    let warned = |drain: u64, least: u64| {
+        let mut config = fleet();
+        config.target_groups[0].drain = seconds(drain);
+        let group = watched(config, 0);
+        let mut group = Arc::into_inner(group).expect("the only one");
+        group.stops_routing = seconds(120);
+        let health = Health { min_drain_time: seconds(least), ..Health::default() };
+        let spec = spec(Policy::Rolling(BatchSize::Fixed(1)));
+        let plan = preview(&Arc::new(group), RollingDeployment { health, ..spec });
+        let mut all = plan.warnings.into_iter();
+        all.find(|warning| warning.contains("may send requests to a deregistered"))
+    };
+    for (drain, least, is_told) in
+        [(0, 0, true), (119, 0, true), (30, 60, true), (120, 0, false), (0, 120, false)]
+    {
+        let told = warned(drain, least);
+        assert_eq!(told.is_some(), is_told, "{drain} s, at least {least} s: {told:?}");
+        if let Some(told) = told {
+            let end = "lengthen its deregistration delay, or health.min_drain_time";
+            assert!(told.contains("up to 2m") && told.ends_with(end), "{told}");
+        }
+    }
 }
 
 fn policies() -> impl Strategy<Value = (Policy, Pacing)> {

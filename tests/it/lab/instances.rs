@@ -107,6 +107,22 @@ fn unmanaged_instances_are_replaced_batch_by_batch_each_by_one_like_it() {
     }
 }
 
+#[test]
+fn an_address_that_a_replacement_does_not_get_is_named_before_anything_goes() {
+    let Some(account) = account() else { return };
+    let made = account.make("plain", instances(3, json!([null, null])), times());
+    let plan = || account.run("plan", &resource(&made, "2")).stdout;
+    assert!(!plan().contains("Elastic IP"), "{}", plan());
+    let id = live(&account.get(WEB)).into_keys().next().expect("an instance");
+    let allocate = "Version=2016-11-15&Action=AllocateAddress&Domain=vpc&Address=198.51.100.7";
+    account.query("ec2", allocate);
+    let associate = "Version=2016-11-15&Action=AssociateAddress&PublicIp=198.51.100.7";
+    account.query("ec2", &format!("{associate}&InstanceId={id}"));
+    account.foreign();
+    let planned = plan();
+    assert!(planned.contains(&format!("have for themselves: {id} (Elastic IP ")), "{planned}");
+}
+
 /// The most instances that were healthy at any moment.
 fn most_serving(before: &Value, timeline: &[Value]) -> usize {
     let mut healthy: BTreeSet<String> = live(before).into_keys().collect();

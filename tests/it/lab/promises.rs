@@ -183,6 +183,30 @@ fn of_two_engines_at_once_the_second_leaves_and_names_the_first() {
     assert_as_before(&account, &before, 4, &format!("{template}:2"));
 }
 
+#[test]
+fn an_apply_that_supersedes_stops_the_engine_at_work_and_takes_its_place() {
+    let Some(account) = account() else { return };
+    let fleet = json!({ "name": "web", "size": 4, "max": 4, "versions": [null, null, null] });
+    let template = account.fleet(fleet, times());
+    let before = account.get("groups/web");
+    let first = start(&account, &resource(&template, "2"));
+    account.until_called("elbv2.DeregisterTargets", 1);
+    let wanted = resource(&template, "3");
+    let document = json!({ "resource": { "rolling_deployment": { "web": wanted } } });
+    let file = account.folder.path().join("third.json");
+    std::fs::write(&file, document.to_string()).expect("a document");
+    let mut apply = account.rolling();
+    let second = process::run(apply.args(["apply", "--supersede", "--output", "json"]).arg(file));
+    assert_eq!(second.code, 0, "{second:?}");
+    let first = end(first);
+    assert_ne!(first.code, 0, "{first:?}");
+    assert_eq!(report(&first)["cause"], "superseded");
+    assert_as_before(&account, &before, 4, &format!("{template}:3"));
+    let timeline = account.timeline();
+    assert_drained_before_terminated(&timeline);
+    assert!(least_serving(&before, &timeline) >= 3, "across both rollouts");
+}
+
 /// Writes a tag of the group, as somebody else would.
 fn tag(account: &Account, key: &str, value: &str) {
     let credential = format!("{}/20260101/us-east-1/autoscaling/aws4_request", account.id);

@@ -205,52 +205,90 @@ fn ports(targets: &[TargetHealthDescription], id: &InstanceId) -> BTreeSet<i32> 
     targets.filter(|target| target.id() == Some(id.as_str())).filter_map(|t| t.port()).collect()
 }
 
-/// Returns what an instance was given and no launch template makes: addresses and volumes.
+/// Returns what an instance has that its replacement does not get: addresses, network interfaces and
+/// volumes that outlive it.
 fn stays(described: &Ec2Instance) -> Vec<String> {
-    let addresses = described.network_interfaces().iter().filter_map(|interface| {
+    let interfaces = described.network_interfaces();
+    let elastic = interfaces.iter().filter_map(|interface| {
         let association = interface.association()?;
         // An address on loan from AWS has the owner "amazon", and each launch gets another one.
         let owner = association.ip_owner_id().filter(|owner| *owner != "amazon")?;
         let address = association.public_ip().filter(|_| !owner.is_empty())?;
         Some(format!("Elastic IP {address}"))
     });
+    let attached = interfaces.iter().filter_map(|interface| {
+        // One that AWS makes with the instance goes with it.
+        let attachment = interface.attachment()?;
+        let outlives = attachment.delete_on_termination() == Some(false);
+        let id = interface.network_interface_id().filter(|_| outlives)?;
+        Some(format!("network interface {id}"))
+    });
+    let secondary = interfaces.iter().flat_map(|interface| {
+        let all = interface.private_ip_addresses().iter();
+        let all = all.filter(|address| address.primary() == Some(false));
+        all.filter_map(|it| Some(format!("secondary address {}", it.private_ip_address()?)))
+    });
     let volumes = described.block_device_mappings().iter().filter_map(|device| {
         let volume = device.ebs().filter(|ebs| ebs.delete_on_termination() == Some(false))?;
         let is_root = device.device_name() == described.root_device_name();
         volume.volume_id().filter(|_| !is_root).map(|id| format!("volume {id}"))
     });
-    addresses.chain(volumes).collect()
+    elastic.chain(attached).chain(secondary).chain(volumes).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use aws_sdk_ec2::types::{
         EbsInstanceBlockDevice, InstanceBlockDeviceMapping, InstanceNetworkInterface,
-        InstanceNetworkInterfaceAssociation,
+        InstanceNetworkInterfaceAssociation, InstanceNetworkInterfaceAttachment,
+        InstancePrivateIpAddress,
     };
 
     use super::*;
 
-    #[test]
-    fn what_was_given_by_hand_is_named_and_what_each_launch_gets_is_not() {
-        let with = |owner: &str, retained: bool| {
-            let association = InstanceNetworkInterfaceAssociation::builder()
-                .public_ip("198.51.100.7")
-                .ip_owner_id(owner);
-            let interface = InstanceNetworkInterface::builder().association(association.build());
-            let device = |name: &str, volume: &str, goes: bool| {
-                let ebs = EbsInstanceBlockDevice::builder();
-                let ebs = ebs.volume_id(volume).delete_on_termination(goes).build();
-                InstanceBlockDeviceMapping::builder().device_name(name).ebs(ebs).build()
-            };
-            let instance = Ec2Instance::builder()
-                .network_interfaces(interface.build())
-                .root_device_name("/dev/xvda")
-                .block_device_mappings(device("/dev/xvda", "vol-root", false))
-                .block_device_mappings(device("/dev/sdf", "vol-data", !retained));
-            stays(&instance.build())
+    /// An instance with two interfaces and two volumes. What is not `kept` goes with the instance.
+    fn described(owner: &str, kept: bool) -> Ec2Instance {
+        let association = InstanceNetworkInterfaceAssociation::builder()
+            .public_ip("198.51.100.7")
+            .ip_owner_id(owner);
+        let address = |address: &str, primary| {
+            let it = InstancePrivateIpAddress::builder().private_ip_address(address);
+            it.primary(primary).build()
         };
-        assert_eq!(with("amazon", false), Vec::<String>::new());
-        assert_eq!(with("123456789012", true), ["Elastic IP 198.51.100.7", "volume vol-data"]);
+        let addresses = [address("10.0.0.7", true), address("10.0.0.8", false)];
+        let addresses = addresses.into_iter().take(1 + usize::from(kept)).collect();
+        let first = InstanceNetworkInterface::builder()
+            .association(association.build())
+            .set_private_ip_addresses(Some(addresses));
+        let attachment = InstanceNetworkInterfaceAttachment::builder();
+        let attachment = attachment.device_index(1).delete_on_termination(!kept).build();
+        let second = InstanceNetworkInterface::builder()
+            .network_interface_id("eni-admin")
+            .attachment(attachment)
+            .private_ip_addresses(address("10.0.1.7", true));
+        let device = |name: &str, volume: &str, goes: bool| {
+            let ebs = EbsInstanceBlockDevice::builder();
+            let ebs = ebs.volume_id(volume).delete_on_termination(goes).build();
+            InstanceBlockDeviceMapping::builder().device_name(name).ebs(ebs).build()
+        };
+        Ec2Instance::builder()
+            .network_interfaces(first.build())
+            .network_interfaces(second.build())
+            .root_device_name("/dev/xvda")
+            .block_device_mappings(device("/dev/xvda", "vol-root", false))
+            .block_device_mappings(device("/dev/sdf", "vol-data", !kept))
+            .build()
+    }
+
+    #[test]
+    fn what_a_replacement_does_not_get_is_named_and_what_each_launch_gets_is_not() {
+        assert_eq!(stays(&described("amazon", false)), Vec::<String>::new());
+        let named = [
+            "Elastic IP 198.51.100.7",
+            "network interface eni-admin",
+            "secondary address 10.0.0.8",
+            "volume vol-data",
+        ];
+        assert_eq!(stays(&described("123456789012", true)), named);
     }
 }

@@ -239,7 +239,10 @@ impl InstancesFleet {
         let all = all.map(|(id, known)| format!("{id} ({})", known.stays.join(", ")));
         let all: Vec<String> = all.collect();
         let message = || {
-            format!("what was given to instances by hand does not come along: {}", all.join(", "))
+            format!(
+                "replacements get nothing of what these instances have for themselves: {}",
+                all.join(", ")
+            )
         };
         (!all.is_empty()).then(message).into_iter().collect()
     }

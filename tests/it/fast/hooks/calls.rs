@@ -95,3 +95,19 @@ async fn an_address_is_sent_the_same_as_json_until_it_answers_with_a_success() {
     assert_eq!(bodies[0]["id"], bodies[2]["id"]);
     assert!(!format!("{:?}", run.events).contains("sesame"));
 }
+
+/// The operating system takes the connections, and nobody ever reads from them.
+#[tokio::test]
+async fn an_address_that_never_answers_has_its_time_and_its_tries_and_no_more() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/", listener.local_addr().expect("one"));
+    let mut wanted = deployment(HookCall::Http { url }, 2);
+    wanted.hooks.0.get_mut(&HookPoint::BeforeDeregister).expect("it").timeout = seconds(30);
+    let run = roll(quick(), wanted).await;
+    assert_eq!(run.report.outcome, Outcome::Failed, "{:?}", run.report);
+    let why = run.report.reason.expect("a reason");
+    assert!(why.ends_with("it did not end within 30s, at the last of 2 tries"), "{why}");
+    listener.set_nonblocking(true).expect("a listener");
+    let asked = listener.incoming().map_while(Result::ok).count();
+    assert_eq!(asked, 2, "one request a try");
+}

@@ -51,6 +51,25 @@ fn a_failed_update_keeps_what_is_true_and_a_failed_creation_nothing() {
 }
 
 #[test]
+fn a_success_that_leaves_some_alone_warns_of_them_and_completes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let plugin = fast(folder.path(), 500);
+    let mut some = with(&config("v2"), &json!({ "scale_in_protected_instances": "ignore" }));
+    some["simulated_fleet"]["events"] = json!([{ "after": "0s", "protect": ["i-0001"] }]);
+    let plan = plugin.plan(None, &some);
+    let applied = plugin.apply(None, &plan, &some);
+    let [warning] = applied.found.as_slice() else { panic!("{:?}", applied.found) };
+    let begins = "Rolled web to v2: 9 of 10 instances, 1 left alone (i-0001)";
+    assert!(!warning.is_error && warning.summary.starts_with(begins), "{warning:?}");
+    assert!(warning.detail.contains("completed_revision stays as it was"), "{warning:?}");
+    assert_eq!(applied.value["status"], "succeeded");
+    assert_ne!(applied.value["completed_revision"], "v2", "{}", applied.value);
+    let of = |revision: &str, count| json!({ "revision": revision, "instances": count, "serving": count });
+    assert_eq!(applied.value["fleet"], json!([of("v1", 1), of("v2", 9)]));
+    plugin.shut_down();
+}
+
+#[test]
 fn drift_and_what_others_have_done_show_when_it_is_read() {
     let folder = tempfile::tempdir().expect("a folder");
     let plugin = fast(folder.path(), 500);
