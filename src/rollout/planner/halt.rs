@@ -80,6 +80,7 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     wait_for_launches(input, view, way.keeps_surge, &mut plan);
     launch::wait_for_newcomers(input, view, &leaving, way.deadline, &mut plan);
     way.wait_for_floor(&leaving, &mut plan);
+    way.wait_for_hook(&leaving, &mut plan);
     way.end(&mut plan);
     plan.wake_at(halt.until, now);
     plan
@@ -247,6 +248,13 @@ impl HaltContext<'_> {
         plan.wake_at(back, now);
         let (kind, instances, deadline) = (WaitKind::Floor, Vec::new(), self.deadline);
         plan.wait(Wait { kind, instances, detail: Some(detail), deadline });
+    }
+
+    /// Waits for the hook that prepares surge to leave.
+    fn wait_for_hook(&self, leaving: &BTreeSet<InstanceId>, plan: &mut Plan) {
+        if !self.out_of_time {
+            hook::keep_running_for(self.input, leaving, plan);
+        }
     }
 
     /// Ends the halt where nothing is left to do or to wait for.

@@ -12,7 +12,7 @@ mod open_batch;
 mod prepare;
 mod whole;
 
-pub(crate) use self::ask::keep_running;
+pub(crate) use self::ask::{keep_running, keep_running_for};
 pub(crate) use self::batch::{closes_batch, is_due_in_batch};
 pub(crate) use self::open_batch::{batch_number, begin_launches};
 pub(crate) use self::prepare::prepared;

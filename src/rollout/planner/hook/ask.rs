@@ -11,7 +11,7 @@ use crate::model::spec::{Hook, HookPoint, Pacing};
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::hooks::fingerprint;
 use crate::record::{HookRecord, InstanceSet, Record};
-use crate::rollout::state::HookRun;
+use crate::rollout::state::{HookRun, RunningHook};
 
 /// Has the hook at `point` run, and waits for it. The record must be there. Only one hook is run at
 /// a time: what another is about waits.
@@ -76,16 +76,32 @@ fn wait(hook: &Hook, run: &HookRun, since: Timestamp, last_try: Option<&String>,
 /// none of its instances is to go any more.
 pub(crate) fn keep_running(input: &Input<'_>, plan: &mut Plan) {
     let Some(running) = &input.state.hooks.running else { return };
-    let run = &running.run;
     let victims = &input.state.rotation.victims;
     let goes = |id: &InstanceId| victims.contains(id) && !plan.released.contains(id);
-    let is_wanted =
-        run.point != HookPoint::BeforeDeregister || run.instances.iter().any(|(id, _)| goes(id));
-    let hook = input.spec.hooks.at(run.point).filter(|_| is_wanted);
-    if let Some(hook) = hook.filter(|_| plan.verdict == Verdict::Continue) {
-        wait(hook, run, running.since, running.last_try.as_ref(), plan);
-        plan.hook = Some(run.clone());
+    let is_wanted = running.run.point != HookPoint::BeforeDeregister || is_about(running, goes);
+    if is_wanted && plan.verdict == Verdict::Continue && plan.hook.is_none() {
+        keep(input, running, plan);
     }
+}
+
+/// Keeps the hook that is run for those that are `leaving`, and waits for it.
+pub(crate) fn keep_running_for(input: &Input<'_>, leaving: &BTreeSet<InstanceId>, plan: &mut Plan) {
+    let running = input.state.hooks.running.as_ref();
+    let running = running.filter(|it| it.run.point == HookPoint::BeforeDeregister);
+    if let Some(running) = running.filter(|running| is_about(running, |id| leaving.contains(id))) {
+        keep(input, running, plan);
+    }
+}
+
+/// Whether `running` is about one of which `goes` says that it does.
+fn is_about(running: &RunningHook, goes: impl Fn(&InstanceId) -> bool) -> bool {
+    running.run.instances.iter().any(|(id, _)| goes(id))
+}
+
+fn keep(input: &Input<'_>, running: &RunningHook, plan: &mut Plan) {
+    let Some(hook) = input.spec.hooks.at(running.run.point) else { return };
+    wait(hook, &running.run, running.since, running.last_try.as_ref(), plan);
+    plan.hook = Some(running.run.clone());
 }
 
 /// Returns those of the instances that are `due` for which the hook at `point` is run next, and

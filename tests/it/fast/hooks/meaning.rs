@@ -2,17 +2,21 @@
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
 use rolling::engine::{ControlOutcome, Rollout, Stop};
 use rolling::model::event::{Event, HookNext, Outcome};
-use rolling::model::spec::{HookPoint, OnFailure, OnHookFailure, Policy, RollingDeployment};
+use rolling::model::spec::{
+    BatchSize, Bound, HookPoint, OnFailure, OnHookFailure, Policy, RollingDeployment,
+};
 use rolling::record::command::Command;
 use rolling_provider::{Action, Fleet as _};
 use rolling_simulator::{Behaviour, EPOCH};
 use tokio::sync::watch;
 
-use super::driver::{Behave, World, hooks, ids};
+use super::driver::{Behave, Fails, World, hooks, ids};
 use super::everywhere;
 use crate::fast::crash::leave_command;
+use crate::fast::properties::{block_on, look, settings};
 use crate::world::{Run, bad, fleet, seconds, spec, thirty_percent};
 
 /// Returns what followed the hooks that failed, in order.
@@ -186,15 +190,61 @@ async fn whoever_was_put_back_is_prepared_again() {
     assert_eq!(world.witness.broken(0), Vec::<String>::new());
 }
 
-/// Surge that is given back goes like any other instance.
-#[tokio::test]
-async fn surge_that_an_abort_gives_back_is_prepared_too() {
-    let world = World::new(fleet(), everywhere(Policy::Immutable), Behave::default()).await;
-    let simulator = Arc::clone(&world.simulator);
-    world.clock.at(EPOCH + seconds(100), move || leave_command(&simulator, Command::Abort));
-    let run = world.roll("first").await.expect("a run");
-    assert_eq!(run.report.outcome, Outcome::Aborted, "{:?}", run.report);
-    assert!(world.driver.points().contains(&"before_deregister"), "{:?}", world.driver.points());
-    assert_eq!(run.report.instances.len(), 10);
-    assert_eq!(world.witness.broken(0), Vec::<String>::new());
+/// How a rollout that has surge ends early.
+#[derive(Clone, Copy, Debug)]
+enum Early {
+    Abort,
+    Stop,
+}
+
+proptest! {
+    #![proptest_config(settings())]
+
+    /// Surge that is given back goes like any other instance: its hook has its time, and then
+    /// nothing is borrowed any more.
+    #[test]
+    fn surge_that_is_given_back_early_has_its_hook_and_all_is_restored(
+        policy in prop_oneof![
+            Just(Policy::Immutable),
+            (1u32..6).prop_map(|size| Policy::RollingWithAdditionalBatch(BatchSize::Fixed(size))),
+            (1u32..4).prop_map(|surge| {
+                let (surge, unavailable) = (Bound::Count(surge), Bound::Count(0));
+                Policy::RollingWithin { surge, unavailable }
+            }),
+        ],
+        takes in 0u64..600,
+        early in prop_oneof![
+            (30u64..400).prop_map(|at| (Early::Abort, at)),
+            Just((Early::Stop, 0)),
+        ],
+        fails in any::<bool>(),
+    ) {
+        let points = [HookPoint::BeforeDeregister];
+        let hooks = hooks(&points, 2, OnHookFailure::Fail);
+        let deploy = RollingDeployment { hooks, on_failure: OnFailure::Stop, ..spec(policy) };
+        let fails: Fails = if fails { |_, _| true } else { |_, _| false };
+        let behave = Behave { takes, fails, ..Behave::default() };
+        let config = match early.0 {
+            Early::Abort => fleet(),
+            Early::Stop => bad(Behaviour::Unhealthy),
+        };
+        let (run, world) = block_on(async {
+            let world = World::new(config, deploy, behave).await;
+            let simulator = Arc::clone(&world.simulator);
+            if let (Early::Abort, at) = early {
+                world.clock.at(EPOCH + seconds(at), move || {
+                    leave_command(&simulator, Command::Abort);
+                });
+            }
+            (world.roll("first").await.expect("a run"), world)
+        });
+        let ends = [Outcome::Aborted, Outcome::Failed, Outcome::Succeeded];
+        prop_assert!(ends.contains(&run.report.outcome), "{:?}", run.report);
+        prop_assert!(run.report.borrowed.is_empty(), "{:?}", run.report);
+        let found = look(&world.simulator);
+        prop_assert_eq!(run.report.instances.len(), 10, "{:?}", run.report);
+        let capacity = found.capacity.expect("a group");
+        prop_assert_eq!((capacity.desired, found.suspended.len()), (10, 0));
+        prop_assert_eq!(world.witness.broken(0), Vec::<String>::new());
+    }
 }
