@@ -16,6 +16,7 @@ pub mod ownership;
 pub mod planner;
 pub(crate) mod recovery;
 pub(crate) mod renewal;
+pub(crate) mod rollback_reason;
 pub mod rollback_target;
 pub(crate) mod serving;
 pub mod state;

@@ -148,7 +148,11 @@ impl<'a> Checker<'a> {
         }
         if schema["format"] == "date-time" && TimeText::parse(text).is_none() {
             let remedy = Some("write for instance 2026-07-01T12:00:00Z".to_owned());
-            self.error(pointer, format!("{text:?} is not a moment as RFC 3339 writes it"), remedy);
+            self.error(
+                pointer,
+                format!("{text:?} is not a moment from 1970 on, as RFC 3339 writes it"),
+                remedy,
+            );
         }
         if schema["minLength"].as_u64().is_some_and(|least| (text.len() as u64) < least) {
             self.error(pointer, "must not be empty".into(), None);

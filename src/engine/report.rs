@@ -18,7 +18,7 @@ impl RolloutContext {
         // serve.
         let is_unshifted = self.look.shifted.iter().flatten().all(|percent| *percent == 0);
         live.map(|(id, instance)| {
-            let serves = self.state.serves(&self.target, id, instance)
+            let serves = self.state.still_serves(&self.target, id, instance)
                 && (!is_unshifted || is_healthy_in_primary(&self.target, instance));
             InstanceReport {
                 id: id.clone(),

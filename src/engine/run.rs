@@ -11,6 +11,7 @@ use crate::model::event::{Cause, Event, Outcome, Report};
 use crate::record::{Ending, LEASE};
 use crate::rollout::planner::Verdict;
 use crate::rollout::recovery::retarget;
+use crate::rollout::rollback_reason::first_reason;
 use crate::rollout::state::Halt;
 
 impl RollingExecutor {
@@ -124,7 +125,8 @@ impl RollingExecutor {
             if let Some(completed) = completed {
                 retarget(&mut self.context.spec, &mut self.context.target, completed);
             }
-            let reason = reason.unwrap_or_else(|| "the rollout was rolling back".into());
+            let reason = reason.as_deref().map(first_reason);
+            let reason = reason.unwrap_or("the rollout was rolling back").to_owned();
             self.context.state.start_rollback(&self.context.target, reason, self.clock.now());
         }
     }

@@ -220,6 +220,11 @@ impl Record {
         self.goal().is(wanted)
     }
 
+    /// Whether it rolls back, to `revision`.
+    pub(crate) fn rolls_back_to(&self, revision: &Revision) -> bool {
+        self.rolls_back && self.completed.as_ref() == Some(revision)
+    }
+
     /// Whether `instance` is what the rollout leads to, also while it rolls back from that.
     pub(crate) fn brings(&self, instance: &Instance) -> bool {
         self.goal().is_met_by(instance)

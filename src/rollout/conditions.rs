@@ -77,7 +77,7 @@ fn refuse_restart(input: &Input<'_>) -> Result<(), ProviderError> {
     if before > look.at {
         let (time, now) = (moment(before), moment(look.at));
         let message = format!(
-            "{time} lies ahead, it is {now}: what the rollout launches would be replaced again"
+            "{time} lies ahead, the fleet's clock shows {now}: what the rollout launches would be replaced again"
         );
         return Err(refused(message).with_remedy("give a time that has passed"));
     }

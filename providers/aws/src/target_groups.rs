@@ -120,7 +120,7 @@ impl Aws {
         let answer = call.target_group_arn(arn).send().await.map_err(|error| {
             from_sdk("elasticloadbalancing", "DescribeTargetGroupAttributes", &error)
         })?;
-        let attributes = Attributes::of(answer.attributes(), group.protocol());
+        let attributes = RoutingAttributes::of(answer.attributes(), group.protocol());
         let drain = attributes.drain.ok_or_else(|| {
             let message = format!("target group {name:?} does not tell its {DRAIN}");
             ProviderError::invalid("DescribeTargetGroupAttributes", &place, message)
@@ -141,7 +141,7 @@ impl Aws {
 }
 
 /// What the attributes of a target group say about its targets.
-struct Attributes {
+struct RoutingAttributes {
     /// Seconds.
     drain: Option<u64>,
     /// Seconds.
@@ -153,8 +153,8 @@ struct Attributes {
     keeps_zones: bool,
 }
 
-impl Attributes {
-    fn of(found: &[TargetGroupAttribute], protocol: Option<&ProtocolEnum>) -> Attributes {
+impl RoutingAttributes {
+    fn of(found: &[TargetGroupAttribute], protocol: Option<&ProtocolEnum>) -> RoutingAttributes {
         let value = |key: &str| {
             let found = found.iter().find(|attribute| attribute.key() == Some(key));
             found.and_then(|attribute| attribute.value())
@@ -164,7 +164,7 @@ impl Attributes {
             true => NETWORK_STOPS_ROUTING,
             false => Duration::ZERO,
         };
-        Attributes {
+        RoutingAttributes {
             drain: value(DRAIN).and_then(|value| value.parse().ok()),
             slow_start: value(SLOW_START).and_then(|value| value.parse().ok()).unwrap_or(0),
             stops_routing,
@@ -225,7 +225,7 @@ mod tests {
 
     /// What a target group of this protocol says, whose attributes are those that AWS sets where
     /// nobody does, but for `changed`.
-    fn attributes(protocol: &str, changed: &[(&str, &str)]) -> Attributes {
+    fn attributes(protocol: &str, changed: &[(&str, &str)]) -> RoutingAttributes {
         let mut all = BTreeMap::from([
             ("deregistration_delay.timeout_seconds", "300"),
             ("load_balancing.cross_zone.enabled", "use_load_balancer_configuration"),
@@ -239,7 +239,7 @@ mod tests {
             TargetGroupAttribute::builder().key(key).value(value).build()
         };
         let all: Vec<_> = all.into_iter().map(attribute).collect();
-        Attributes::of(&all, Some(&ProtocolEnum::from(protocol)))
+        RoutingAttributes::of(&all, Some(&ProtocolEnum::from(protocol)))
     }
 
     #[test]

@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(
             ended(&report(Outcome::RolledBack)),
             "web was rolled back from v2 to v1: i-2: unhealthy. Now 1 of 1 on v1 serve, 0 of 1 on \
-             v2 serve. All temporary changes are undone. Correct the revision, then run the task \
+             v2 serve. All temporary changes are undone. Correct the cause, then run the task \
              again"
         );
         let mut paused = report(Outcome::Paused);

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::answers::NotBegun;
+use super::answers::{CommandAnswer, NotBegun};
 use super::arguments::{Arguments, OutputFormat, print_json, refuse};
 use super::event_output::shower;
 use super::open_targets::{Purpose, prepare_all, prepare_changed};
@@ -13,6 +13,7 @@ use crate::host::process_context::ProcessContext;
 use crate::host::signals;
 use crate::host::stdout::print_line;
 use crate::model::event::Outcome;
+use crate::record::command::Command;
 use crate::report::exit_codes::{FAILED, exit_code};
 use crate::report::text;
 
@@ -30,7 +31,7 @@ pub(crate) async fn apply(arguments: &Arguments, supersedes: bool, context: &Pro
         }
     }
     match prepare_all(arguments, context, Purpose::Begin).await {
-        Ok(prepared) => roll(prepared, arguments, context).await,
+        Ok(prepared) => roll(prepared, None, arguments, context).await,
         Err(found) => refuse(arguments, &found),
     }
 }
@@ -43,7 +44,7 @@ pub(crate) async fn roll_back_to(
 ) -> u8 {
     let change = |resource: Resource| rolled_back_to(&resource, revision).map(Some);
     match prepare_changed(arguments, context, Purpose::Begin, change).await {
-        Ok(prepared) => roll(prepared, arguments, context).await,
+        Ok(prepared) => roll(prepared, Some(Command::Rollback), arguments, context).await,
         Err(found) => refuse(arguments, &found),
     }
 }
@@ -60,13 +61,15 @@ pub(super) async fn roll_one_back_to(
         false => Ok(None),
     };
     match prepare_changed(arguments, context, Purpose::Begin, change).await {
-        Ok(prepared) => roll(prepared, arguments, context).await,
+        Ok(prepared) => roll(prepared, Some(Command::Rollback), arguments, context).await,
         Err(found) => refuse(arguments, &found),
     }
 }
 
+/// Rolls what is `prepared`, as `command` asks for, if one does. Returns the exit code.
 async fn roll(
     prepared: Vec<(Resource, Rollout)>,
+    command: Option<Command>,
     arguments: &Arguments,
     context: &ProcessContext,
 ) -> u8 {
@@ -78,13 +81,18 @@ async fn roll(
         let mut show = shower(arguments, name, &rollout, context);
         let report = rollout.run(stop.clone(), &mut |envelope| show(&envelope)).await;
         drop(show);
-        if arguments.output == OutputFormat::Text {
-            let message = if preview.changes {
-                text::report(name, &report)
-            } else {
-                text::nothing_to_do(name, &preview)
-            };
-            print_line(&mut io::stdout(), &message);
+        let message = if preview.changes {
+            text::report(name, &report)
+        } else {
+            text::nothing_to_do(name, &preview)
+        };
+        match (arguments.output, command) {
+            (OutputFormat::Text, _) => print_line(&mut io::stdout(), &message),
+            (OutputFormat::Json, Some(command)) => {
+                let (resource, as_asked) = (name.clone(), report.outcome == Outcome::Succeeded);
+                print_json(&CommandAnswer { resource, command, message, as_asked });
+            }
+            (OutputFormat::Json, None) => {}
         }
         let interrupted = *interrupt.borrow();
         let code = match (report.outcome, interrupted) {

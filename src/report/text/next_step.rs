@@ -1,7 +1,5 @@
 //! What to do after a rollout that did not succeed: the sentences of every front-end.
 
-use rolling_provider::Revision;
-
 use crate::model::event::{Cause, Outcome, Report};
 
 /// What to do next.
@@ -15,7 +13,7 @@ pub(crate) enum NextStep {
     CorrectRevision,
     /// Correct the cause, and begin again.
     CorrectCause,
-    /// The same, or go back: some instances run the new revision, and others the one before.
+    /// The same, or go back: some instances run the new revision, or all.
     CorrectOrRollBack,
     /// Correct the cause, and begin again, which only puts back what is borrowed.
     Restore,
@@ -25,7 +23,7 @@ pub(crate) enum NextStep {
     MendHook,
     /// Have a lifecycle hook of the fleet completed, and begin again.
     CompleteHook,
-    /// Begin again when the revision is to be rolled out after all: nothing is wrong with it.
+    /// Begin again when the revision is to be rolled out after all: somebody took it back.
     RollForward,
     /// Begin again, and decide in time.
     DecideInTime,
@@ -35,7 +33,7 @@ pub(crate) enum NextStep {
     Finish,
     /// Begin again, if it is to be rolled out after all.
     BeginAnew,
-    /// The same, or go back: some instances run the new revision, and others the one before.
+    /// The same, or go back: some instances run the new revision, or all.
     BeginAnewOrRollBack,
     /// Decide what becomes of a rollout that is paused.
     Decide,
@@ -74,7 +72,7 @@ impl NextStep {
             Outcome::Paused if report.cause == Some(Cause::Superseded) => NextStep::LeaveToAnother,
             Outcome::Paused => NextStep::Decide,
             Outcome::Aborted if report.interrupted => NextStep::Finish,
-            Outcome::Aborted if is_mixed(report) => NextStep::BeginAnewOrRollBack,
+            Outcome::Aborted if can_go_back(report) => NextStep::BeginAnewOrRollBack,
             Outcome::Aborted => NextStep::BeginAnew,
             Outcome::RolledBack | Outcome::Failed => NextStep::after_failure(report),
         }
@@ -90,8 +88,8 @@ impl NextStep {
             Some(Cause::LifecycleHook) => NextStep::CompleteHook,
             Some(Cause::Command) if is_back => NextStep::RollForward,
             Some(Cause::Undecided) if is_back => NextStep::DecideInTime,
-            Some(Cause::Revision) | None if is_back => NextStep::CorrectRevision,
-            _ if !is_back && is_mixed(report) => NextStep::CorrectOrRollBack,
+            Some(Cause::Revision) if is_back => NextStep::CorrectRevision,
+            _ if !is_back && can_go_back(report) => NextStep::CorrectOrRollBack,
             _ => NextStep::CorrectCause,
         }
     }
@@ -120,7 +118,7 @@ impl NextStep {
                  {again}"
             ),
             NextStep::RollForward => {
-                format!("nothing has to be corrected; to roll forward all the same, {again}")
+                format!("to roll forward all the same, {again}")
             }
             NextStep::DecideInTime => {
                 format!("{again}, and decide at the checkpoint before its time is over")
@@ -153,12 +151,12 @@ pub(crate) fn capital(message: &str) -> String {
     first.to_ascii_uppercase() + remaining
 }
 
-/// Whether some instances run the wanted revision, and others the completed one.
-fn is_mixed(report: &Report) -> bool {
-    let run = |revision: &Revision| {
-        report.instances.iter().any(|instance| instance.revision.as_ref() == Some(revision))
-    };
-    run(&report.to) && report.completed.as_ref().is_some_and(|it| *it != report.to && run(it))
+/// Whether instances run the wanted revision, and another one is the completed one.
+fn can_go_back(report: &Report) -> bool {
+    let wanted = Some(&report.to);
+    report.instances.iter().any(|instance| instance.revision.as_ref() == wanted)
+        && report.completed.is_some()
+        && report.completed.as_ref() != wanted
 }
 
 #[cfg(test)]

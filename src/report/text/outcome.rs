@@ -225,11 +225,16 @@ fn left_behind(report: &Report) -> Vec<String> {
         let back = "nothing: sizes, processes and template are restored";
         lines.push(format!("  borrowed   {back}"));
     }
-    // Where all run the new one by now, no other is the last.
-    if let Some(completed) = report.completed.as_ref().filter(|_| !report.all_run(&report.to)) {
+    let Some(completed) = report.completed.as_ref().filter(|it| **it != report.to) else {
+        return lines;
+    };
+    if !report.all_run(&report.to) {
         // Instances that are left alone need never have run it.
         let who = if report.left_alone.is_empty() { "all instances" } else { "the others" };
         lines.push(format!("  completed  {completed} is the last revision {who} ran"));
+    } else if !report.is_unrestored() {
+        // All run the new one by now, which is not accepted.
+        lines.push(format!("  completed  {completed}, to which a rollback returns"));
     }
     lines
 }

@@ -7,6 +7,7 @@ use super::{Verdict, View};
 use crate::model::event::Cause;
 use crate::model::spec::OnFailure;
 use crate::record::Ending;
+use crate::rollout::rollback_reason::unfinished;
 use crate::rollout::state::Halt;
 
 /// Rolls back to the last completed revision, or says why that is impossible.
@@ -77,20 +78,6 @@ pub(super) fn fail(input: &Input<'_>, cause: Cause, reason: String) -> Verdict {
         OnFailure::Stop => Verdict::Halt(halt),
         OnFailure::Pause => Verdict::Halt(Halt { ending: Ending::Paused, ..halt }),
         OnFailure::Rollback => start_rollback(input, halt.reason, Some(cause), false),
-    }
-}
-
-const BEGUN_FOR: &str = "it was begun because of this: ";
-
-/// Says why a rollback does not get to its end, and what it was begun for.
-pub(super) fn unfinished(reason: &str, first: &str) -> String {
-    // One that was paused and resumed has the first reason in the one of its pause.
-    let first = first.rsplit_once(BEGUN_FOR).map_or(first, |(_, first)| first);
-    match reason == first {
-        true => format!("the rollback is not complete, for the reason that began it: {reason}"),
-        false => {
-            format!("the rollback is not complete: {reason}; {BEGUN_FOR}{first}")
-        }
     }
 }
 

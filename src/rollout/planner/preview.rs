@@ -282,6 +282,7 @@ fn found_record(input: &Input<'_>, record: &Record) -> String {
     let what = match is_same {
         true if record.only_restores() => "restores what is still borrowed by",
         true => "continues",
+        false if record.rolls_back_to(&target.revision) => "continues to roll back",
         false => "replaces",
     };
     format!("{what} rollout {id} to {to}, found on the target")

@@ -5,13 +5,14 @@ use std::mem::discriminant;
 use rolling_provider::Action;
 
 use super::check::{instances_of, violations};
-use super::failure::{unfinished, unrestored};
+use super::failure::unrestored;
 use super::input::Input;
 use super::{Plan, Step, Verdict, deadlines};
 use crate::model::event::Cause;
 use crate::model::spec::OnFailure;
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::Ending;
+use crate::rollout::rollback_reason::unfinished;
 use crate::rollout::state::{Halt, is_marked_for};
 
 /// Returns how a rollout ends whose `action` the cloud refuses with `message`. None where the rest

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use rolling_provider::{InstanceId, Revision, Target};
 
 use super::deadlines::{self, SET_ASIDE_FOR, launch_deadline, progress_deadline};
-use super::failure::{
-    class_of_launch, fail, is_in_launch_hook, some_of, start_rollback, unfinished,
-};
+use super::failure::{class_of_launch, fail, is_in_launch_hook, some_of, start_rollback};
 use super::input::Input;
 use super::no_progress::no_progress;
 use super::set_aside::{Aside, reasons};
@@ -17,6 +15,7 @@ use crate::model::spec::{HookPoint, OnHookFailure, Pacing};
 use crate::record::command::Command;
 use crate::record::{Ending, Phase, Record};
 use crate::rollout::control::CommandEffect;
+use crate::rollout::rollback_reason::{first_reason, unfinished};
 use crate::rollout::state::Halt;
 
 /// Returns what another process's command leads to, by the table of [`crate::rollout::control`].
@@ -115,9 +114,10 @@ fn too_many_failures(input: &Input<'_>) -> Option<Verdict> {
         .filter(|(id, _)| state.history.get(*id).is_none_or(|history| history.is_new))
         .collect();
     let to = &target.revision;
-    let reason = match (of_this.first_key_value(), &record.reason) {
+    let known = of_this.iter().find(|(id, _)| !state.failures.adopted.contains(**id));
+    let reason = match (known, &record.reason) {
         (Some((id, why)), _) => failure(of_this.len(), id, to, why),
-        (None, Some(reason)) => reason.clone(),
+        (None, Some(reason)) => first_reason(reason).to_owned(),
         (None, None) if record.failures == 1 => format!("an instance of {to} failed"),
         (None, None) => format!("{} instances of {to} failed", record.failures),
     };

@@ -227,6 +227,7 @@ impl RolloutState {
                 let reason = record.reason.clone().unwrap_or_else(|| "it failed before".into());
                 self.failures.failed.insert(id.clone(), reason);
                 self.failures.counted.insert(id.clone());
+                self.failures.adopted.insert(id.clone());
             }
         }
     }

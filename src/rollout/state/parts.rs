@@ -92,6 +92,9 @@ pub struct Failures {
     pub(crate) counted: BTreeSet<InstanceId>,
     /// Failed instances that an earlier rollout counted.
     pub(crate) earlier: BTreeSet<InstanceId>,
+    /// Failed instances whose own reason this engine does not know: what is said of them is why the
+    /// rollout ended before.
+    pub(crate) adopted: BTreeSet<InstanceId>,
     /// Hooks of the document that failed although the rollout went on, each with why.
     pub(crate) hooks: Vec<String>,
     /// The calls that the cloud does not take at present, and why.

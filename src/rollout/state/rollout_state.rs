@@ -112,9 +112,21 @@ impl RolloutState {
     /// group (or in the second one, where requests are shifted), and not on its way out by our
     /// action.
     pub(crate) fn serves(&self, target: &Target, id: &InstanceId, instance: &Instance) -> bool {
+        !self.rotation.victims.contains(id) && self.still_serves(target, id, instance)
+    }
+
+    /// Whether an instance serves by the last look, be it on its way out: until it is deregistered
+    /// it gets requests.
+    pub(crate) fn still_serves(
+        &self,
+        target: &Target,
+        id: &InstanceId,
+        instance: &Instance,
+    ) -> bool {
+        let is_out = self.rotation.victims.contains(id) && self.was_deregistered(id);
         instance.lifecycle == Lifecycle::InService
             && instance.healthy
-            && !self.rotation.victims.contains(id)
+            && !is_out
             && !self.removed.terminated.contains(id)
             && (is_healthy_in_primary(target, instance)
                 || target.second.iter().any(|group| is_healthy_in(instance, group)))

@@ -127,7 +127,8 @@ pub fn leave_command_as(simulator: &Simulator, command: Command, id: &str) {
     simulator.intervene(Intervention::Tags(control.tags())).expect("tags");
 }
 
-async fn resume(fleet: Arc<dyn Fleet>, spec: &RollingDeployment) -> Report {
+/// Resumes a rollout that is paused.
+pub async fn resume(fleet: Arc<dyn Fleet>, spec: &RollingDeployment) -> Report {
     let mut caller = caller();
     caller.rollout_id = "resumed".into();
     let rollout = Rollout::prepare(fleet, spec.clone(), &caller).await.expect("prepare");

@@ -83,7 +83,7 @@ fn a_time_that_lies_ahead_is_refused_with_its_place() {
     };
     for (time, says) in [
         ("2999-01-01T00:00:00Z", "lies ahead"),
-        ("yesterday", "not a moment as RFC 3339 writes it"),
+        ("yesterday", "not a moment from 1970 on, as RFC 3339 writes it"),
     ] {
         let written = document(time).to_string();
         std::fs::write(folder.path().join("web.tf.json"), written).expect("a document");

@@ -79,6 +79,13 @@ fn it_goes_to_the_revision_that_it_is_told_without_the_waits_of_a_rollout_forwar
     let again = folder.run(&["rollback", "--to", "v1"]);
     assert_eq!(again.code, 0, "{again:?}");
     assert!(again.stdout.contains("nothing to do"), "{again:?}");
+    // Programs get the answer of a command, as for a rollout that is there.
+    for (to, told) in [("v2", "succeeded, 6 instances on v2"), ("v2", "nothing to do")] {
+        let ran = folder.run(&["rollback", "--to", to, "--output", "json"]);
+        let last = ran.lines().pop().expect("a last line");
+        assert_eq!((&last["command"], &last["as_asked"]), (&json!("rollback"), &json!(true)));
+        assert!(last["message"].as_str().is_some_and(|it| it.contains(told)), "{last}");
+    }
 }
 
 #[test]

@@ -4,3 +4,4 @@ mod advice;
 mod causes;
 mod plans;
 mod protects_new;
+mod resumed;

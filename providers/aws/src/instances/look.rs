@@ -246,8 +246,8 @@ mod tests {
 
     use super::*;
 
-    /// An instance with two interfaces and two volumes. What is not `kept` goes with the instance.
-    fn described(owner: &str, kept: bool) -> Ec2Instance {
+    /// An instance with two interfaces and two volumes, which outlive it or go with it.
+    fn described(owner: &str, outlives: bool) -> Ec2Instance {
         let association = InstanceNetworkInterfaceAssociation::builder()
             .public_ip("198.51.100.7")
             .ip_owner_id(owner);
@@ -256,12 +256,12 @@ mod tests {
             it.primary(primary).build()
         };
         let addresses = [address("10.0.0.7", true), address("10.0.0.8", false)];
-        let addresses = addresses.into_iter().take(1 + usize::from(kept)).collect();
+        let addresses = addresses.into_iter().take(1 + usize::from(outlives)).collect();
         let first = InstanceNetworkInterface::builder()
             .association(association.build())
             .set_private_ip_addresses(Some(addresses));
         let attachment = InstanceNetworkInterfaceAttachment::builder();
-        let attachment = attachment.device_index(1).delete_on_termination(!kept).build();
+        let attachment = attachment.device_index(1).delete_on_termination(!outlives).build();
         let second = InstanceNetworkInterface::builder()
             .network_interface_id("eni-admin")
             .attachment(attachment)
@@ -276,7 +276,7 @@ mod tests {
             .network_interfaces(second.build())
             .root_device_name("/dev/xvda")
             .block_device_mappings(device("/dev/xvda", "vol-root", false))
-            .block_device_mappings(device("/dev/sdf", "vol-data", !kept))
+            .block_device_mappings(device("/dev/sdf", "vol-data", !outlives))
             .build()
     }
 

@@ -134,22 +134,18 @@ pub(super) fn may_wait(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
         let by = if spec.completes_hooks { ", completed by the rollout" } else { "" };
         phrases.push(format!("{} after each batch{by}", hook_told(hook)));
     }
-    for checkpoint in checkpoints_ahead(input) {
-        match (checkpoint.pause, checkpoint.expires) {
-            (Some(_), _) => {}
-            (None, Some(expiry)) => {
-                let (at, limit) = (checkpoint.percentage, span(expiry.after));
-                let then = if expiry.rolls_back { "rolls back" } else { "continues" };
-                phrases.push(format!("up to {limit} at {at} % for a decision, then it {then}"));
-            }
-            (None, None) => phrases.push(format!("at {} % until resume", checkpoint.percentage)),
-        }
-    }
+    phrases.extend(decisions(input));
     let gates = spec.gates.longest_answer(true);
     if !spec.gates.probes.is_empty() {
         phrases.push(format!("up to {} for the gates of each batch", span(gates)));
     }
+    let record = state.record.as_ref();
+    let rolls_back = record.is_some_and(|record| record.rolls_back_to(&target.revision));
     for (point, hook) in &spec.hooks.0 {
+        // Where the way is back, that was run before the way forward.
+        if rolls_back && *point == HookPoint::BeforeRollout {
+            continue;
+        }
         let often = match point {
             HookPoint::BeforeDeregister | HookPoint::AfterHealthy | HookPoint::AfterBatch => {
                 " of each batch"
@@ -157,6 +153,31 @@ pub(super) fn may_wait(input: &Input<'_>, view: &View<'_>) -> Vec<String> {
             _ => "",
         };
         phrases.push(format!("up to {} for {}{often}", span(hook.longest()), point.name()));
+    }
+    phrases
+}
+
+/// Returns until when the rollout waits for decisions at checkpoints, as phrases.
+fn decisions(input: &Input<'_>) -> Vec<String> {
+    let mut phrases = Vec::new();
+    for (index, checkpoint) in checkpoints_ahead(input).iter().enumerate() {
+        let reached =
+            input.state.record.as_ref().and_then(Record::reached_at).filter(|_| index == 0);
+        match (checkpoint.pause, checkpoint.expires) {
+            (Some(_), _) => {}
+            (None, Some(expiry)) => {
+                let until = reached.unwrap_or(input.now) + expiry.after;
+                let (at, left) = (checkpoint.percentage, until.since(input.now));
+                let then = if expiry.rolls_back { "rolls back" } else { "continues" };
+                phrases.push(match left.is_zero() {
+                    true => format!("at {at} % it {then} at once: nobody has decided in time"),
+                    false => {
+                        format!("up to {} at {at} % for a decision, then it {then}", span(left))
+                    }
+                });
+            }
+            (None, None) => phrases.push(format!("at {} % until resume", checkpoint.percentage)),
+        }
     }
     phrases
 }
