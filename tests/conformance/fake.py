@@ -22,9 +22,14 @@ def answer(id, method):
     if method == "initialize":
         result = {
             "protocol_version": 1,
-            "server": {"name": "fake"},
+            "server": {"name": "fake", "version": "1"},
             "resource_types": [],
-            "capabilities": {"max_message_bytes": 1 << 24, "max_in_flight": 1024},
+            "capabilities": {
+                "max_message_bytes": 1 << 24,
+                "max_in_flight": 1024,
+                "progress": True,
+                "cancel": True,
+            },
         }
     elif method == "provider.configure":
         result = {"diagnostics": []}
@@ -34,6 +39,8 @@ def answer(id, method):
         id = str(id)
     if broken == "one answer to a request" and method == "ping":
         send({"id": id, "result": result})
+    if broken == "results fit the schemas" and method == "ping":
+        result = []
     if broken == "only protocol on standard output" and method == "ping":
         print("pinged")
     if broken == "a result or an error" and method == "ping":

@@ -13,6 +13,8 @@ import subprocess
 import threading
 import time
 
+from schemas import SCHEMAS
+
 PATIENCE = 15
 """How many seconds a case waits for something that should come soon. A busy machine is slow."""
 
@@ -61,6 +63,7 @@ class Peer:
         self.ended = False  # the server's standard output has ended
         self._changed = threading.Condition()
         self._sent = {}  # key of an id: the number of requests with it
+        self._requests = {}  # key of an id: the requests with it
         self._answered = {}  # key of an id: the number of its answers
         self._tokens = {}  # key of a progress token: [keys of ids, next sequence]
         self._log = None  # the level that initialize asked for
@@ -351,6 +354,12 @@ class Peer:
                 self._break("an answer without an id is an error", message)
         elif self._answered[id] > self._sent.get(id, 0):
             self._break("one answer to each request", message)
+        # Requests of one id may be answered in any order.
+        requests = self._requests.get(id, [])
+        if "result" in message and len(requests) == 1:
+            why = SCHEMAS.wrong_in_result(requests[0], message["result"])
+            if why:
+                self._break("a result as the schemas have it: %s" % why, message)
 
     def _take_notification(self, message):
         params = message.get("params")
@@ -361,6 +370,9 @@ class Peer:
             self._take_progress(message, params)
         elif message["method"] == "$/log":
             self._take_log(message, params)
+        why = isinstance(params, dict) and SCHEMAS.params(message["method"], params)
+        if why:
+            self._break("params as the schemas have them: %s" % why, message)
 
     def _take_progress(self, message, params):
         counts = ["sequence", "updated", "serving", "size"]
@@ -407,6 +419,7 @@ class Peer:
             return
         id = key(message["id"])
         self._sent[id] = self._sent.get(id, 0) + 1
+        self._requests.setdefault(id, []).append(message)
         params = message.get("params")
         if not isinstance(params, dict):
             return

@@ -21,6 +21,7 @@ BROKEN = [
     ("bad lines are answered", MALFORMED, "error -32700 with id null"),
     ("one answer to a request", COALESCED, "one answer to each request"),
     ("only protocol on standard output", COALESCED, "only lines of UTF-8 and JSON"),
+    ("results fit the schemas", COALESCED, "a result as the schemas have it: "),
     ("a result or an error", COALESCED, "exactly one of result and error"),
     ("no progress unasked", COALESCED, "progress only for a token that was given"),
     ("ids are echoed", IDS, "one answer to each request"),
