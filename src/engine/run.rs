@@ -11,7 +11,7 @@ use crate::model::event::{Cause, Event, Outcome, Report};
 use crate::record::{Ending, LEASE};
 use crate::rollout::planner::Verdict;
 use crate::rollout::recovery::retarget;
-use crate::rollout::rollback_reason::first_reason;
+use crate::rollout::rollback_reason;
 use crate::rollout::state::Halt;
 
 impl RollingExecutor {
@@ -121,12 +121,10 @@ impl RollingExecutor {
         self.context.state.resume();
         let record = self.context.state.record.as_ref().filter(|record| record.rolls_back);
         if let Some(record) = record.filter(|_| self.context.state.direction.rolls_back.is_none()) {
-            let (completed, reason) = (record.completed.clone(), record.reason.clone());
+            let (completed, reason) = (record.completed.clone(), rollback_reason::recorded(record));
             if let Some(completed) = completed {
                 retarget(&mut self.context.spec, &mut self.context.target, completed);
             }
-            let reason = reason.as_deref().map(first_reason);
-            let reason = reason.unwrap_or("the rollout was rolling back").to_owned();
             self.context.state.start_rollback(&self.context.target, reason, self.clock.now());
         }
     }

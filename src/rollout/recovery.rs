@@ -8,7 +8,7 @@ use crate::model::spec::{RollingDeployment, SetAside};
 use crate::record::command::{Command, Control};
 use crate::record::lease::Lease;
 use crate::record::{Record, RecordError};
-use crate::rollout::rollback_reason::first_reason;
+use crate::rollout::rollback_reason;
 
 /// What is known before the look from which an engine begins.
 #[derive(Clone, Copy, Debug)]
@@ -111,9 +111,7 @@ impl RestoreInput<'_> {
         let found = control::found(record, self.wanted, command);
         let back = record.completed.clone().filter(|_| record.rolls_back);
         if found == RecordDisposition::GoesOn && back.is_some() {
-            let why = record.reason.as_deref().map(first_reason);
-            state.direction.rolls_back =
-                Some(why.unwrap_or("the rollout was rolling back").to_owned());
+            state.direction.rolls_back = Some(rollback_reason::recorded(record));
         }
         if let RecordDisposition::Ending(ending) = found {
             let reason = record.reason.clone().unwrap_or_else(|| "the rollout was ending".into());

@@ -25,8 +25,8 @@ const OF_NETWORK: [ProtocolEnum; 4] =
     [ProtocolEnum::Tcp, ProtocolEnum::Tls, ProtocolEnum::Udp, ProtocolEnum::TcpUdp];
 
 /// How long a Network Load Balancer may send to a target that is deregistered. AWS recommends a
-/// deregistration delay of at least that (User Guide for Network Load Balancers, "Edit target group
-/// attributes", "Deregistration delay").
+/// deregistration delay of at least that, "to ensure that requests are completed":
+/// <https://docs.aws.amazon.com/elasticloadbalancing/latest/network/load-balancer-target-groups.html#deregistration-delay>.
 const NETWORK_STOPS_ROUTING: Duration = Duration::from_secs(120);
 
 /// Target groups, and how their targets are named.

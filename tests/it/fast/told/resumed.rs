@@ -115,7 +115,7 @@ fn a_plan_says_how_much_of_the_time_to_decide_is_left() {
     assert_eq!(told(), "up to 1h at 30 % for a decision, then it rolls back");
     let (send, stop) = watch::channel(Stop::No);
     clock.at(EPOCH + seconds(1200), move || {
-        let _ = send.send(Stop::Gracefully);
+        send.send(Stop::Gracefully).expect("the rollout listens");
     });
     let report = block_on(look_up().run(stop, &mut |_| ()));
     assert!(report.interrupted, "{report:?}");
