@@ -11,6 +11,10 @@ use serde::Serialize;
 pub struct Preview {
     /// Whether there is anything to do.
     pub changes: bool,
+    /// Whether the rollout that is found waits for somebody to decide: an apply leaves it as it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    pub paused: bool,
     /// Name of the fleet, for people.
     pub target: String,
     /// The kind of fleet.

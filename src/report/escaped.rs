@@ -48,6 +48,7 @@ fn preview(text: &str, changes: bool) -> Preview {
         may_wait: vec![text.into()],
         left_alone: vec![InstanceId::new(text)],
         at_work: Some(text.into()),
+        paused: false,
         command: None,
         warnings: vec![text.into()],
     }

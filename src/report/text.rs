@@ -23,7 +23,9 @@ pub(crate) use self::status::{at_work, counted, fleet, span};
 /// Describes what a rollout would do.
 pub fn plan(name: &str, preview: &Preview) -> String {
     let mut lines = Vec::new();
-    if preview.changes {
+    if preview.paused {
+        lines.push(format!("{name}: {}", paused(preview)));
+    } else if preview.changes {
         lines.extend(heading(name, preview));
         let size = counted(preview.size as usize, "instance");
         lines.push(format!("  policy     {}, {size}", preview.policy));
@@ -78,6 +80,12 @@ pub fn plan(name: &str, preview: &Preview) -> String {
     }
     lines.extend(preview.warnings.iter().map(|warning| format!("  warning: {warning}")));
     printable::join(&lines)
+}
+
+/// Says that an apply rolls nothing before somebody decides; a warning says why.
+fn paused(preview: &Preview) -> String {
+    let Preview { kind, target, to, .. } = preview;
+    format!("the rollout of {kind} {target} to {to} is paused, and an apply leaves it so")
 }
 
 /// Says what is rolled: `web: roll auto scaling group web from lt-1:1 to lt-1:2`.
@@ -146,6 +154,10 @@ pub(crate) fn begins(preview: &Preview, with_kind: bool) -> Vec<String> {
     if let Some((_, ending)) = ending {
         return vec![format!("no engine is at work: {ending} the rollout of {fleet} to {to} here")];
     }
+    let warnings = preview.warnings.iter().map(|message| format!("warning: {message}"));
+    if preview.paused {
+        return [paused(preview)].into_iter().chain(warnings).collect();
+    }
     let what = match same_again(preview) {
         Some(what) => format!("restarting {fleet} on {what}"),
         None => format!("rolling {fleet} to {to}"),
@@ -155,7 +167,6 @@ pub(crate) fn begins(preview: &Preview, with_kind: bool) -> Vec<String> {
         .as_ref()
         .map_or(String::new(), |owner| format!("unless {owner} is still at work on {target}: "));
     let (pace, expected) = (pace(preview), expected(preview));
-    let warnings = preview.warnings.iter().map(|message| format!("warning: {message}"));
     [format!("{unless}{what}: {pace}, {expected}")].into_iter().chain(warnings).collect()
 }
 

@@ -46,6 +46,7 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
         may_wait: if changes { may_wait(input, &view) } else { Vec::new() },
         left_alone: left_alone(input),
         at_work: None,
+        paused: false,
         command: None,
         changes,
         target: target.name.clone(),

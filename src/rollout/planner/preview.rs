@@ -26,10 +26,12 @@ pub fn preview(input: &Input<'_>) -> Preview {
     }
     let view = View::new(input);
     let changes = !is_converged(input);
+    let paused = changes && is_paused(input);
     // Where an end is found half done, that is all that an apply does.
-    let rolls = changes && input.state.direction.halt.is_none();
+    let rolls = changes && !paused && input.state.direction.halt.is_none();
     let batches = if rolls { dry_run::batches(input, &view) } else { Vec::new() };
-    let expected = if changes { costs::expected(input, &batches) } else { Duration::ZERO };
+    let takes_time = changes && !paused;
+    let expected = if takes_time { costs::expected(input, &batches) } else { Duration::ZERO };
     let mut warnings = warnings(input, &view, changes.then_some(batches.as_slice()));
     if changes {
         warnings.extend(due_meanwhile(input, expected));
@@ -39,11 +41,12 @@ pub fn preview(input: &Input<'_>) -> Preview {
     let raise: u32 = batches.iter().map(|batch| batch.launches).sum();
     Preview {
         at_worst: costs::at_worst(input, &view, &batches),
-        may_wait: if changes { costs::may_wait(input, &view) } else { Vec::new() },
+        may_wait: if takes_time { costs::may_wait(input, &view) } else { Vec::new() },
         left_alone: left_alone(input),
         at_work: None,
         command: None,
         changes,
+        paused,
         target: target.name.clone(),
         kind: target.kind,
         from: runs(input, &view),
@@ -257,12 +260,21 @@ fn no_way_back(input: &Input<'_>, view: &View<'_>) -> Option<String> {
     })
 }
 
+/// Whether the rollout that is found waits for a decision, and this process brings none.
+fn is_paused(input: &Input<'_>) -> bool {
+    let Input { target, state, .. } = *input;
+    let brings_none = !state.direction.resume && state.control.is_none();
+    let is_paused = |record: &Record| {
+        record.phase == Phase::Halted(Ending::Paused) && record.leads_to(&target.goal())
+    };
+    brings_none && state.record.as_ref().is_some_and(is_paused)
+}
+
 /// Says what an apply does with the rollout that it finds.
 fn found_record(input: &Input<'_>, record: &Record) -> String {
     let Input { target, state, .. } = *input;
     let is_same = record.leads_to(&target.goal());
-    let is_paused = record.phase == Phase::Halted(Ending::Paused) && is_same;
-    if is_paused && !state.direction.resume && state.control.is_none() {
+    if is_paused(input) {
         let why = record.reason.as_deref().unwrap_or("paused");
         return format!(
             "rollout {} is paused ({why}): apply does not resume it, resume does",

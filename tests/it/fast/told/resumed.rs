@@ -126,3 +126,34 @@ fn a_plan_says_how_much_of_the_time_to_decide_is_left() {
     block_on(clock.sleep(seconds(600)));
     assert_eq!(told(), "at 30 % it rolls back at once: nobody has decided in time");
 }
+
+/// An apply leaves a paused rollout as it is, so neither plan nor apply promises batches.
+#[test]
+fn a_paused_rollout_promises_nothing_before_somebody_decides() {
+    let (_, report, simulator) = paused_at(100_000, OnFailure::Pause, 0);
+    assert_eq!(report.outcome, Outcome::Paused, "{report:?}");
+    let fleet: Arc<dyn Fleet> = simulator;
+    let spec = spec(Policy::Rolling(BatchSize::Fixed(1)));
+    let found = block_on(Rollout::look_up(Arc::clone(&fleet), spec.clone(), &caller()));
+    let preview = found.expect("a rollout").preview();
+    assert!(preview.changes && preview.paused, "{preview:?}");
+    assert!(preview.batches.is_empty() && preview.sets_template.is_none(), "{preview:?}");
+    assert_eq!((preview.expected_seconds, preview.may_wait.len()), (0, 0), "{preview:?}");
+    let told = rolling::report::text::plan("web", &preview);
+    let (first, remaining) = told.split_once('\n').expect("lines");
+    let wanted =
+        "web: the rollout of simulated fleet web to v2 is paused, and an apply leaves it so";
+    assert_eq!(first, wanted);
+    assert!(remaining.lines().all(|line| line.starts_with("  warning: ")), "{told}");
+    assert!(remaining.contains("apply does not resume it, resume does"), "{told}");
+    let begun = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let events = Arc::clone(&begun);
+    let rollout = block_on(Rollout::look_up(fleet, spec, &caller())).expect("a rollout");
+    let (_send, stop) = watch::channel(Stop::No);
+    let again = block_on(rollout.run(stop, &mut |envelope| {
+        events.lock().expect("events").push(format!("{:?}", envelope.event));
+    }));
+    assert_eq!(again.outcome, Outcome::Paused);
+    let begun = begun.lock().expect("events").join("\n");
+    assert!(!begun.contains("BatchStarted") && !begun.contains("Acted"), "{begun}");
+}
