@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rolling_provider::{InstanceRefresh, ProviderError, Revision, Timestamp};
+use rolling_provider::{DelegatedRollout, ProviderError, Revision, Timestamp};
 
 use super::context::RolloutContext;
 use super::control_outcome::ControlOutcome;
@@ -61,7 +61,7 @@ pub(super) trait RolloutExecutor: Send + Sync {
     fn status(&self) -> Option<(&'static str, Option<String>)>;
 
     /// The latest refresh of the fleet, where the cloud carries the rollout out.
-    fn instance_refresh(&self) -> Option<&InstanceRefresh> {
+    fn instance_refresh(&self) -> Option<&DelegatedRollout> {
         None
     }
 

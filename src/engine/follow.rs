@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use rolling_provider::{Effect, InstanceRefresh, ProviderError};
+use rolling_provider::{DelegatedRollout, Effect, ProviderError};
 
 use super::caller::{NOTHING_DONE, RETRY_BUDGET, Stop};
-use super::instance_refresh::{InstanceRefreshExecutor, instance_refreshes, latest};
+use super::instance_refresh::{InstanceRefreshExecutor, latest, rollout_controller};
 use super::look_up::with_retries;
 use super::message::with_remedy;
 use super::retry::Retry;
@@ -79,7 +79,7 @@ impl InstanceRefreshExecutor {
         &self,
         id: Option<&str>,
         session: &mut Session<'_>,
-    ) -> Result<Option<InstanceRefresh>, ProviderError> {
+    ) -> Result<Option<DelegatedRollout>, ProviderError> {
         self.context.ask(None, session, |fleet| latest(fleet, id.map(str::to_owned))).await
     }
 
@@ -109,7 +109,7 @@ impl InstanceRefreshExecutor {
                 Ok(id) => {
                     self.report_step(&id, InstanceRefreshStep::Started, session);
                     let wanted = self.context.wanted.clone();
-                    self.latest = Some(InstanceRefresh::started(id.clone(), wanted));
+                    self.latest = Some(DelegatedRollout::started(id.clone(), wanted));
                     return Ok(id);
                 }
                 Err(error) => error,
@@ -131,7 +131,7 @@ impl InstanceRefreshExecutor {
 
     async fn ask_to_start(&self) -> Result<String, ProviderError> {
         let preferences = instance_refresh::preferences(&self.context.spec, self.context.size())?;
-        instance_refreshes(&*self.fleet)?.start(&self.context.wanted, &preferences).await
+        rollout_controller(&*self.fleet)?.start(&self.context.wanted, &preferences).await
     }
 
     /// Looks for a refresh after a start that failed with `error`: the answer may be lost, or
@@ -173,18 +173,18 @@ impl InstanceRefreshExecutor {
         id: &str,
         session: &mut Session<'_>,
     ) -> Result<(), ProviderError> {
-        let instance_refreshes = instance_refreshes(&*self.fleet)?;
+        let rollout_controller = rollout_controller(&*self.fleet)?;
         if self.latest.as_ref().is_some_and(|found| is_obeyed(command, found.state)) {
             return Ok(());
         }
         let (clock, jitter) = (&*self.context.clock, self.context.caller.jitter);
         let step = match command {
             Command::Abort => {
-                with_retries(clock, jitter, || instance_refreshes.cancel()).await?;
+                with_retries(clock, jitter, || rollout_controller.cancel()).await?;
                 InstanceRefreshStep::Cancelled
             }
             Command::Rollback => {
-                with_retries(clock, jitter, || instance_refreshes.roll_back()).await?;
+                with_retries(clock, jitter, || rollout_controller.roll_back()).await?;
                 InstanceRefreshStep::RolledBack
             }
             Command::Pause | Command::Resume => return Ok(()),
@@ -256,7 +256,7 @@ impl InstanceRefreshExecutor {
         &mut self,
         id: &str,
         session: &mut Session<'_>,
-    ) -> Result<Option<(InstanceRefresh, bool)>, ProviderError> {
+    ) -> Result<Option<(DelegatedRollout, bool)>, ProviderError> {
         let Some(found) = self.ask(Some(id), session).await? else { return Ok(None) };
         let changed = self.context.observe(None, session).await?;
         Ok(Some((found, changed)))
@@ -264,7 +264,7 @@ impl InstanceRefreshExecutor {
 
     async fn report_rollback(
         &mut self,
-        found: &InstanceRefresh,
+        found: &DelegatedRollout,
         unhealthy: Option<&str>,
         session: &mut Session<'_>,
     ) {
@@ -279,7 +279,7 @@ impl InstanceRefreshExecutor {
     async fn conclude(
         &mut self,
         outcome: Outcome,
-        found: &InstanceRefresh,
+        found: &DelegatedRollout,
         unhealthy: Option<&str>,
         shown: LastReported,
         session: &mut Session<'_>,
@@ -345,7 +345,7 @@ impl InstanceRefreshExecutor {
     }
 
     /// Returns why the refresh did not succeed, with what the group itself reports.
-    async fn explain(&self, found: &InstanceRefresh, unhealthy: Option<&str>) -> String {
+    async fn explain(&self, found: &DelegatedRollout, unhealthy: Option<&str>) -> String {
         let activities = self.context.activities(found.started).await.unwrap_or_default();
         instance_refresh::cause(found, unhealthy, &activities)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rolling_provider::{
-    Fleet, InstanceRefresh, InstanceRefreshes, Observation, ProviderError, Revision, Timestamp,
+    DelegatedRollout, Fleet, Observation, ProviderError, Revision, RolloutController, Timestamp,
 };
 
 use super::context::RolloutContext;
@@ -28,7 +28,7 @@ pub(super) struct InstanceRefreshExecutor {
     pub(super) fleet: Arc<dyn Fleet>,
     pub(super) context: RolloutContext,
     /// The latest refresh of the group.
-    pub(super) latest: Option<InstanceRefresh>,
+    pub(super) latest: Option<DelegatedRollout>,
     /// This process's own command for the refresh under way.
     pub(super) command: Option<Command>,
 }
@@ -57,7 +57,7 @@ impl InstanceRefreshExecutor {
         Ok(executor)
     }
 
-    async fn look_up_latest(&self) -> Result<Option<InstanceRefresh>, ProviderError> {
+    async fn look_up_latest(&self) -> Result<Option<DelegatedRollout>, ProviderError> {
         let (clock, jitter) = (&*self.context.clock, self.context.caller.jitter);
         with_retries(clock, jitter, || latest(Arc::clone(&self.fleet), None)).await
     }
@@ -142,7 +142,7 @@ impl RolloutExecutor for InstanceRefreshExecutor {
         self.found().status()
     }
 
-    fn instance_refresh(&self) -> Option<&InstanceRefresh> {
+    fn instance_refresh(&self) -> Option<&DelegatedRollout> {
         self.latest.as_ref()
     }
 
@@ -186,14 +186,14 @@ impl RolloutExecutor for InstanceRefreshExecutor {
     }
 }
 
-/// Returns the refreshes of a fleet that rolls by itself.
+/// Returns the controller of a fleet that the cloud rolls.
 ///
 /// # Errors
 /// Says that this fleet does not.
-pub(super) fn instance_refreshes(
+pub(super) fn rollout_controller(
     fleet: &dyn Fleet,
-) -> Result<&dyn InstanceRefreshes, ProviderError> {
-    fleet.instance_refreshes().ok_or_else(|| {
+) -> Result<&dyn RolloutController, ProviderError> {
+    fleet.rollout_controller().ok_or_else(|| {
         let message = "this fleet does not support instance refreshes";
         let error = ProviderError::invalid("open the fleet", "engine", message);
         error.with_remedy("roll with engine rolling")
@@ -207,6 +207,6 @@ pub(super) fn instance_refreshes(
 pub(super) async fn latest(
     fleet: Arc<dyn Fleet>,
     id: Option<String>,
-) -> Result<Option<InstanceRefresh>, ProviderError> {
-    instance_refreshes(&*fleet)?.instance_refresh(id.as_deref()).await
+) -> Result<Option<DelegatedRollout>, ProviderError> {
+    rollout_controller(&*fleet)?.current(id.as_deref()).await
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolling_provider::{
-    Clock, ErrorKind, Fleet, InstanceId, InstanceRefresh, ProviderError, Revision, Target,
+    Clock, DelegatedRollout, ErrorKind, Fleet, InstanceId, ProviderError, Revision, Target,
     Timestamp,
 };
 use tokio::sync::watch;
@@ -238,7 +238,7 @@ impl Rollout {
     }
 
     /// The latest refresh of the fleet, where the cloud replaces its instances on its own.
-    pub fn instance_refresh(&self) -> Option<&InstanceRefresh> {
+    pub fn instance_refresh(&self) -> Option<&DelegatedRollout> {
         self.executor.instance_refresh()
     }
 

@@ -1,6 +1,6 @@
 //! The events of a rollout, and the report at its end.
 
-use rolling_provider::{Action, InstanceId, InstanceRefresh, Revision, Timestamp};
+use rolling_provider::{Action, DelegatedRollout, InstanceId, Revision, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -326,8 +326,8 @@ pub struct InstanceRefreshReport {
     pub still_running: bool,
 }
 
-impl From<&InstanceRefresh> for InstanceRefreshReport {
-    fn from(instance_refresh: &InstanceRefresh) -> Self {
+impl From<&DelegatedRollout> for InstanceRefreshReport {
+    fn from(instance_refresh: &DelegatedRollout) -> Self {
         InstanceRefreshReport {
             id: instance_refresh.id.clone(),
             status: instance_refresh.status.clone(),

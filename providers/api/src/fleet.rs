@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    Action, Clock, InstanceId, InstanceRefreshes, Observation, ProviderError, Revision, Target,
+    Action, Clock, InstanceId, Observation, ProviderError, Revision, RolloutController, Target,
     Timestamp,
 };
 
@@ -103,8 +103,8 @@ pub trait Fleet: Send + Sync {
     /// States in [`ProviderError::effect`] what it left behind.
     async fn act(&self, action: &Action) -> Result<Done, ProviderError>;
 
-    /// Returns the fleet as one with instance refreshes, where it is configured to and can.
-    fn instance_refreshes(&self) -> Option<&dyn InstanceRefreshes> {
+    /// Returns the controller that rolls the fleet in place of the engine, where it is configured so.
+    fn rollout_controller(&self) -> Option<&dyn RolloutController> {
         None
     }
 

@@ -3,7 +3,7 @@
 //! An adapter reports the current state ([`Observation`]) and performs mutations ([`Action`]). It
 //! contains no policy (batch size, floor, order) and never waits for the fleet: deciding and waiting
 //! belong to the engine. Read in this order: ids, target, observation, goal, action, error, fleet,
-//! instance_refresh, clock.
+//! delegated_rollout, clock.
 //!
 //! The crate has only types and traits, and depends on no cloud. An adapter implements [`Fleet`]
 //! for one. What is written against [`Fleet`] works with every adapter:
@@ -25,23 +25,24 @@
 
 mod action;
 mod clock;
+mod delegated_rollout;
 mod error;
 mod fleet;
 mod goal;
 mod ids;
-mod instance_refresh;
 mod observation;
 mod target;
 
 pub use action::{Action, Tags};
 pub use clock::{Clock, Timestamp};
+pub use delegated_rollout::{
+    DelegatedRollout, DelegatedRolloutState, InstanceRefreshPreferences, RolloutController,
+    SetAside,
+};
 pub use error::{Effect, ErrorKind, ProviderError};
 pub use fleet::{Activity, ActivityKind, Alarm, Done, Examination, Fleet, TerminatedInstance};
 pub use goal::{Goal, Restart};
 pub use ids::{InstanceId, Revision, TargetGroupId};
-pub use instance_refresh::{
-    InstanceRefresh, InstanceRefreshPreferences, InstanceRefreshState, InstanceRefreshes, SetAside,
-};
 pub use observation::{
     Capacity, Instance, Lifecycle, Observation, TargetHealth, TargetState, Units, Update,
     UpdateState,

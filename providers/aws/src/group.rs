@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use aws_sdk_autoscaling::types::MixedInstancesPolicy;
 use aws_sdk_ec2::types::Filter;
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, InstanceRefreshes,
-    LifecycleHook, Observation, ProviderError, Revision, ScheduledAction, Target, TargetGroup,
+    Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, LifecycleHook,
+    Observation, ProviderError, Revision, RolloutController, ScheduledAction, Target, TargetGroup,
     TerminatedInstance, Timestamp,
 };
 use tokio::sync::OnceCell;
@@ -181,8 +181,8 @@ impl Fleet for AutoScalingGroupFleet {
         self.perform(action).await
     }
 
-    fn instance_refreshes(&self) -> Option<&dyn InstanceRefreshes> {
-        self.group.is_instance_refresh.then_some(self as &dyn InstanceRefreshes)
+    fn rollout_controller(&self) -> Option<&dyn RolloutController> {
+        self.group.is_instance_refresh.then_some(self as &dyn RolloutController)
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

@@ -10,8 +10,8 @@ use aws_sdk_autoscaling::types::{
     StandbyInstances,
 };
 use rolling_provider::{
-    InstanceRefresh, InstanceRefreshPreferences, InstanceRefreshState, InstanceRefreshes,
-    ProviderError, Revision, SetAside,
+    DelegatedRollout, DelegatedRolloutState, InstanceRefreshPreferences, ProviderError, Revision,
+    RolloutController, SetAside,
 };
 
 use crate::convert::{self, parts};
@@ -29,11 +29,8 @@ const NONE_ACTIVE: &str = "ActiveInstanceRefreshNotFound";
 const IRREVERSIBLE: &str = "IrreversibleInstanceRefresh";
 
 #[async_trait]
-impl InstanceRefreshes for AutoScalingGroupFleet {
-    async fn instance_refresh(
-        &self,
-        id: Option<&str>,
-    ) -> Result<Option<InstanceRefresh>, ProviderError> {
+impl RolloutController for AutoScalingGroupFleet {
+    async fn current(&self, id: Option<&str>) -> Result<Option<DelegatedRollout>, ProviderError> {
         let call = self.aws.autoscaling.describe_instance_refreshes();
         let call = call.auto_scaling_group_name(&self.group.name);
         let call = match id {
@@ -133,7 +130,7 @@ fn sdk_preferences(preferences: &InstanceRefreshPreferences) -> SdkPreferences {
         .build()
 }
 
-fn described(instance_refresh: &Described) -> InstanceRefresh {
+fn described(instance_refresh: &Described) -> DelegatedRollout {
     let desired = instance_refresh.desired_configuration();
     let mixed = || desired?.mixed_instances_policy()?.launch_template();
     let mixed = || mixed()?.launch_template_specification();
@@ -142,7 +139,7 @@ fn described(instance_refresh: &Described) -> InstanceRefresh {
     let message =
         |message: Option<&str>| message.filter(|message| !message.is_empty()).map(str::to_owned);
     let percent = instance_refresh.percentage_complete().unwrap_or_default();
-    InstanceRefresh {
+    DelegatedRollout {
         id: instance_refresh.instance_refresh_id().unwrap_or_default().to_owned(),
         state: state(instance_refresh.status()),
         status: instance_refresh.status().map_or("Pending", |status| status.as_str()).to_owned(),
@@ -155,18 +152,18 @@ fn described(instance_refresh: &Described) -> InstanceRefresh {
 }
 
 /// Converts a status. An unknown status is not an end.
-fn state(status: Option<&InstanceRefreshStatus>) -> InstanceRefreshState {
+fn state(status: Option<&InstanceRefreshStatus>) -> DelegatedRolloutState {
     match status {
-        None | Some(InstanceRefreshStatus::Pending) => InstanceRefreshState::Pending,
-        Some(InstanceRefreshStatus::Baking) => InstanceRefreshState::Baking,
-        Some(InstanceRefreshStatus::Cancelling) => InstanceRefreshState::Cancelling,
-        Some(InstanceRefreshStatus::RollbackInProgress) => InstanceRefreshState::RollingBack,
-        Some(InstanceRefreshStatus::Successful) => InstanceRefreshState::Succeeded,
-        Some(InstanceRefreshStatus::Failed) => InstanceRefreshState::Failed,
-        Some(InstanceRefreshStatus::Cancelled) => InstanceRefreshState::Cancelled,
-        Some(InstanceRefreshStatus::RollbackSuccessful) => InstanceRefreshState::RolledBack,
-        Some(InstanceRefreshStatus::RollbackFailed) => InstanceRefreshState::RollbackFailed,
-        Some(_) => InstanceRefreshState::Rolling,
+        None | Some(InstanceRefreshStatus::Pending) => DelegatedRolloutState::Pending,
+        Some(InstanceRefreshStatus::Baking) => DelegatedRolloutState::Baking,
+        Some(InstanceRefreshStatus::Cancelling) => DelegatedRolloutState::Cancelling,
+        Some(InstanceRefreshStatus::RollbackInProgress) => DelegatedRolloutState::RollingBack,
+        Some(InstanceRefreshStatus::Successful) => DelegatedRolloutState::Succeeded,
+        Some(InstanceRefreshStatus::Failed) => DelegatedRolloutState::Failed,
+        Some(InstanceRefreshStatus::Cancelled) => DelegatedRolloutState::Cancelled,
+        Some(InstanceRefreshStatus::RollbackSuccessful) => DelegatedRolloutState::RolledBack,
+        Some(InstanceRefreshStatus::RollbackFailed) => DelegatedRolloutState::RollbackFailed,
+        Some(_) => DelegatedRolloutState::Rolling,
     }
 }
 
@@ -204,13 +201,13 @@ mod tests {
                     .desired_configuration(desired)
                     .build(),
             );
-            assert_eq!((found.state, found.percent), (InstanceRefreshState::RollingBack, 40));
+            assert_eq!((found.state, found.percent), (DelegatedRolloutState::RollingBack, 40));
             assert_eq!(found.to, Some("lt-1:2".into()));
             assert_eq!(found.reason, None);
             assert_eq!(found.rollback_reason.as_deref(), Some("alarm web-5xx"));
         }
         let bare = described(&Described::builder().build());
-        assert_eq!((bare.state, bare.to), (InstanceRefreshState::Pending, None));
+        assert_eq!((bare.state, bare.to), (DelegatedRolloutState::Pending, None));
         assert!(!state(Some(&InstanceRefreshStatus::from("NewInAWS"))).is_over());
     }
 

@@ -5,6 +5,6 @@ pub use std::sync::Arc;
 
 pub use async_trait::async_trait;
 pub use rolling_provider::{
-    Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, InstanceRefreshes,
-    Observation, ProviderError, Revision, Target, TerminatedInstance, Timestamp,
+    Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, Observation,
+    ProviderError, Revision, RolloutController, Target, TerminatedInstance, Timestamp,
 };

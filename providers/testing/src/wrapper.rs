@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rolling_provider::{
-    Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, InstanceRefreshes,
-    Observation, ProviderError, Revision, Target, TerminatedInstance, Timestamp,
+    Action, Activity, Alarm, Clock, Done, Examination, Fleet, InstanceId, Observation,
+    ProviderError, Revision, RolloutController, Target, TerminatedInstance, Timestamp,
 };
 
 /// A fleet around another one: every call of the port passes through to [`Wrapper::inner`], but for
@@ -101,9 +101,9 @@ pub trait Wrapper: Send + Sync {
         self.inner().act(action).await
     }
 
-    /// See [`Fleet::instance_refreshes`].
-    fn instance_refreshes(&self) -> Option<&dyn InstanceRefreshes> {
-        self.inner().instance_refreshes()
+    /// See [`Fleet::rollout_controller`].
+    fn rollout_controller(&self) -> Option<&dyn RolloutController> {
+        self.inner().rollout_controller()
     }
 
     /// See [`Fleet::clock`].
@@ -187,8 +187,8 @@ macro_rules! impl_fleet {
                 $crate::Wrapper::act(self, action).await
             }
 
-            fn instance_refreshes(&self) -> Option<&dyn $crate::port::InstanceRefreshes> {
-                $crate::Wrapper::instance_refreshes(self)
+            fn rollout_controller(&self) -> Option<&dyn $crate::port::RolloutController> {
+                $crate::Wrapper::rollout_controller(self)
             }
 
             fn clock(&self) -> $crate::port::Arc<dyn $crate::port::Clock> {

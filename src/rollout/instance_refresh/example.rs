@@ -1,13 +1,13 @@
 //! What the tests of this module begin with.
 
-use rolling_provider::{InstanceRefresh, InstanceRefreshState, Timestamp};
+use rolling_provider::{DelegatedRollout, DelegatedRolloutState, Timestamp};
 
 use crate::model::spec::RollingDeployment;
 use crate::rollout::example;
 
 /// Returns a refresh to the revision `to`.
-pub(super) fn instance_refresh(state: InstanceRefreshState, to: Option<&str>) -> InstanceRefresh {
-    InstanceRefresh {
+pub(super) fn instance_refresh(state: DelegatedRolloutState, to: Option<&str>) -> DelegatedRollout {
+    DelegatedRollout {
         id: "r-1".into(),
         state,
         status: format!("{state:?}"),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use rolling_provider::{
-    Activity, Instance, InstanceId, InstanceRefresh, InstanceRefreshState, Lifecycle, Observation,
-    SetAside, Target, TargetState, Timestamp,
+    Activity, DelegatedRollout, DelegatedRolloutState, Instance, InstanceId, Lifecycle,
+    Observation, SetAside, Target, TargetState, Timestamp,
 };
 
 use crate::model::event::Outcome;
@@ -25,14 +25,14 @@ pub(crate) enum RefreshDecision<'a> {
     /// Start a refresh.
     Start,
     /// Follow the refresh that already leads to the revision.
-    Join(&'a InstanceRefresh),
+    Join(&'a DelegatedRollout),
     /// Leave alone the refresh that leads to another revision.
-    Foreign(&'a InstanceRefresh),
+    Foreign(&'a DelegatedRollout),
 }
 
 /// Returns what to do about a group whose latest refresh is `latest`.
 pub(crate) fn next<'a>(
-    latest: Option<&'a InstanceRefresh>,
+    latest: Option<&'a DelegatedRollout>,
     spec: &RollingDeployment,
     target: &Target,
     look: &Observation,
@@ -48,7 +48,7 @@ pub(crate) fn next<'a>(
 }
 
 /// Whether `instance_refresh` leads to the revision that `target` is to run.
-pub(crate) fn leads_there(instance_refresh: &InstanceRefresh, target: &Target) -> bool {
+pub(crate) fn leads_there(instance_refresh: &DelegatedRollout, target: &Target) -> bool {
     instance_refresh.to.as_ref().map(|to| target.resolve(to)) == Some(&target.revision)
 }
 
@@ -139,12 +139,12 @@ pub(crate) fn gives_up_after(spec: &RollingDeployment, target: &Target) -> Durat
 }
 
 /// Returns how `instance_refresh` ended, if it has.
-pub(crate) fn verdict(instance_refresh: &InstanceRefresh) -> Option<Outcome> {
+pub(crate) fn verdict(instance_refresh: &DelegatedRollout) -> Option<Outcome> {
     match instance_refresh.state {
-        InstanceRefreshState::Succeeded => Some(Outcome::Succeeded),
-        InstanceRefreshState::RolledBack => Some(Outcome::RolledBack),
-        InstanceRefreshState::Cancelled => Some(Outcome::Aborted),
-        InstanceRefreshState::Failed | InstanceRefreshState::RollbackFailed => {
+        DelegatedRolloutState::Succeeded => Some(Outcome::Succeeded),
+        DelegatedRolloutState::RolledBack => Some(Outcome::RolledBack),
+        DelegatedRolloutState::Cancelled => Some(Outcome::Aborted),
+        DelegatedRolloutState::Failed | DelegatedRolloutState::RollbackFailed => {
             Some(Outcome::Failed)
         }
         _ => None,
@@ -152,22 +152,22 @@ pub(crate) fn verdict(instance_refresh: &InstanceRefresh) -> Option<Outcome> {
 }
 
 /// Returns the state of `instance_refresh`, in the terms of a rollout's record.
-pub(crate) fn status(instance_refresh: &InstanceRefresh) -> &'static str {
+pub(crate) fn status(instance_refresh: &DelegatedRollout) -> &'static str {
     match instance_refresh.state {
-        InstanceRefreshState::Pending
-        | InstanceRefreshState::Rolling
-        | InstanceRefreshState::Baking => "rolling",
-        InstanceRefreshState::RollingBack => "rolling_back",
-        InstanceRefreshState::Cancelling => "aborting",
-        InstanceRefreshState::Succeeded => "succeeded",
-        InstanceRefreshState::RolledBack => "rolled_back",
-        InstanceRefreshState::Cancelled => "aborted",
-        InstanceRefreshState::Failed | InstanceRefreshState::RollbackFailed => "failed",
+        DelegatedRolloutState::Pending
+        | DelegatedRolloutState::Rolling
+        | DelegatedRolloutState::Baking => "rolling",
+        DelegatedRolloutState::RollingBack => "rolling_back",
+        DelegatedRolloutState::Cancelling => "aborting",
+        DelegatedRolloutState::Succeeded => "succeeded",
+        DelegatedRolloutState::RolledBack => "rolled_back",
+        DelegatedRolloutState::Cancelled => "aborted",
+        DelegatedRolloutState::Failed | DelegatedRolloutState::RollbackFailed => "failed",
     }
 }
 
 /// Returns `instance_refresh` as a phrase: `InProgress, 30 %: Waiting for ...`.
-pub(crate) fn summary(instance_refresh: &InstanceRefresh) -> String {
+pub(crate) fn summary(instance_refresh: &DelegatedRollout) -> String {
     let reason =
         instance_refresh.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
     format!("{}, {} %{reason}", instance_refresh.status, instance_refresh.percent)
@@ -194,7 +194,7 @@ pub(crate) fn unhealthy(target: &Target, look: &Observation) -> Option<String> {
 /// Quotes AWS, and adds the instance that was `unhealthy` and the launch that failed, as far as
 /// they are known.
 pub(crate) fn cause(
-    instance_refresh: &InstanceRefresh,
+    instance_refresh: &DelegatedRollout,
     unhealthy: Option<&str>,
     activities: &[Activity],
 ) -> String {
@@ -220,17 +220,17 @@ mod tests {
     #[test]
     fn one_that_leads_there_is_joined_another_is_left_alone_and_one_that_is_over_is_none() {
         let (spec, target) = (spec(), target());
-        let next = |latest: Option<&InstanceRefresh>, template: &str| {
+        let next = |latest: Option<&DelegatedRollout>, template: &str| {
             format!("{:?}", super::next(latest, &spec, &target, &look(template)))
         };
         for (state, to, template, wanted) in [
-            (InstanceRefreshState::Rolling, Some("lt-1:2"), "lt-1:1", "Join"),
-            (InstanceRefreshState::Rolling, Some("lt-1:$Latest"), "lt-1:1", "Join"),
-            (InstanceRefreshState::Baking, Some("lt-1:2"), "lt-1:2", "Join"),
-            (InstanceRefreshState::Rolling, Some("lt-1:3"), "lt-1:2", "Foreign"),
-            (InstanceRefreshState::Pending, None, "lt-1:2", "Foreign"),
-            (InstanceRefreshState::Failed, Some("lt-1:2"), "lt-1:1", "Start"),
-            (InstanceRefreshState::Succeeded, Some("lt-1:2"), "lt-1:$Latest", "Nothing"),
+            (DelegatedRolloutState::Rolling, Some("lt-1:2"), "lt-1:1", "Join"),
+            (DelegatedRolloutState::Rolling, Some("lt-1:$Latest"), "lt-1:1", "Join"),
+            (DelegatedRolloutState::Baking, Some("lt-1:2"), "lt-1:2", "Join"),
+            (DelegatedRolloutState::Rolling, Some("lt-1:3"), "lt-1:2", "Foreign"),
+            (DelegatedRolloutState::Pending, None, "lt-1:2", "Foreign"),
+            (DelegatedRolloutState::Failed, Some("lt-1:2"), "lt-1:1", "Start"),
+            (DelegatedRolloutState::Succeeded, Some("lt-1:2"), "lt-1:$Latest", "Nothing"),
         ] {
             let found = instance_refresh(state, to);
             let summary = next(Some(&found), template);
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_cause_has_awss_message_and_what_was_seen() {
-        let mut found = instance_refresh(InstanceRefreshState::RolledBack, Some("lt-1:2"));
+        let mut found = instance_refresh(DelegatedRolloutState::RolledBack, Some("lt-1:2"));
         found.rollback_reason = Some("it failed".into());
         found.reason = Some("it failed".into());
         let activity = Activity {

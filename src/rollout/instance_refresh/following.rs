@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rolling_provider::{InstanceRefresh, InstanceRefreshState, Target, Timestamp};
+use rolling_provider::{DelegatedRollout, DelegatedRolloutState, Target, Timestamp};
 
 use super::follow::{gives_up_after, idle, summary, verdict};
 use super::found::RefreshContext;
@@ -58,7 +58,7 @@ impl Following {
     /// begun to roll back.
     pub(crate) fn observe(
         &mut self,
-        found: &InstanceRefresh,
+        found: &DelegatedRollout,
         changed: bool,
         unhealthy: Option<String>,
         now: Timestamp,
@@ -67,7 +67,7 @@ impl Following {
             self.progressed_at = now;
         }
         self.unhealthy = unhealthy.or(self.unhealthy.take());
-        let rolls_back = found.state == InstanceRefreshState::RollingBack;
+        let rolls_back = found.state == DelegatedRolloutState::RollingBack;
         let begins = rolls_back && !self.rolls_back;
         self.rolls_back |= rolls_back;
         begins
@@ -80,7 +80,7 @@ impl Following {
     }
 
     /// Returns what `found`, the refresh at `now`, leads to.
-    pub(crate) fn next(&self, found: &InstanceRefresh, now: Timestamp) -> FollowOutcome {
+    pub(crate) fn next(&self, found: &DelegatedRollout, now: Timestamp) -> FollowOutcome {
         if let Some(outcome) = verdict(found) {
             return FollowOutcome::Over(outcome);
         }
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
     use crate::rollout::example::{look, target, with_instance};
 
-    const ROLLING: InstanceRefreshState = InstanceRefreshState::Rolling;
+    const ROLLING: DelegatedRolloutState = DelegatedRolloutState::Rolling;
 
     fn at(second: u64) -> Timestamp {
         Timestamp(0) + Duration::from_secs(second)
@@ -154,7 +154,7 @@ mod tests {
             panic!("it is stuck")
         };
         assert!(reason.contains("r-1 has made no progress for"), "{reason}");
-        let over = instance_refresh(InstanceRefreshState::Cancelled, Some("lt-1:2"));
+        let over = instance_refresh(DelegatedRolloutState::Cancelled, Some("lt-1:2"));
         assert_eq!(following.next(&over, at(101) + limit), FollowOutcome::Over(Outcome::Aborted));
     }
 
@@ -162,7 +162,7 @@ mod tests {
     fn a_rollback_begins_once_and_the_last_trouble_is_remembered() {
         let mut following = Following::new(at(0), &spec(), &target());
         let rolling = instance_refresh(ROLLING, None);
-        let back = instance_refresh(InstanceRefreshState::RollingBack, None);
+        let back = instance_refresh(DelegatedRolloutState::RollingBack, None);
         assert!(!following.observe(&rolling, true, Some("i-1: [502]".into()), at(1)));
         assert!(following.observe(&back, true, None, at(2)));
         assert!(!following.observe(&back, true, None, at(3)));

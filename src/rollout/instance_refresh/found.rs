@@ -2,7 +2,7 @@
 //! a command.
 
 use rolling_provider::{
-    InstanceRefresh, InstanceRefreshState, Observation, ProviderError, Revision, Target,
+    DelegatedRollout, DelegatedRolloutState, Observation, ProviderError, Revision, Target,
 };
 
 use super::follow::{self, Idle, RefreshDecision, idle, leads_there, next, status, summary};
@@ -19,7 +19,7 @@ const ITS_OWN_DOCUMENT: &str = "wait for it to end, use the document that it was
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RefreshContext<'a> {
     /// The latest refresh of the group, if there is any.
-    pub(crate) latest: Option<&'a InstanceRefresh>,
+    pub(crate) latest: Option<&'a DelegatedRollout>,
     /// The deployment.
     pub(crate) spec: &'a RollingDeployment,
     /// The group, with the wanted revision.
@@ -37,7 +37,7 @@ impl<'a> RefreshContext<'a> {
     }
 
     /// Returns the refresh to the wanted revision that is under way, if there is one.
-    pub(crate) fn under_way(self) -> Option<&'a InstanceRefresh> {
+    pub(crate) fn under_way(self) -> Option<&'a DelegatedRollout> {
         match self.next() {
             RefreshDecision::Join(instance_refresh) => Some(instance_refresh),
             RefreshDecision::Nothing | RefreshDecision::Start | RefreshDecision::Foreign(_) => None,
@@ -58,7 +58,7 @@ impl<'a> RefreshContext<'a> {
     pub(crate) fn status(self) -> Option<(&'static str, Option<String>)> {
         let latest = self.latest.filter(|latest| leads_there(latest, self.target))?;
         let matters = self.next() != RefreshDecision::Nothing
-            && latest.state != InstanceRefreshState::Succeeded;
+            && latest.state != DelegatedRolloutState::Succeeded;
         let reason = || latest.rollback_reason.clone().or(latest.reason.clone());
         matters.then(|| (status(latest), reason()))
     }
@@ -157,7 +157,7 @@ impl<'a> RefreshContext<'a> {
 }
 
 /// Returns a sentence about a refresh of another configuration that is under way.
-pub(crate) fn foreign(instance_refresh: &InstanceRefresh) -> String {
+pub(crate) fn foreign(instance_refresh: &DelegatedRollout) -> String {
     let to = instance_refresh.to.as_ref().map_or("another configuration", |to| to.as_str());
     format!(
         "instance refresh {} to {to} is under way ({})",
@@ -167,11 +167,11 @@ pub(crate) fn foreign(instance_refresh: &InstanceRefresh) -> String {
 }
 
 /// Whether a refresh in `state` does what `command` asks for.
-pub(crate) fn is_obeyed(command: Command, state: InstanceRefreshState) -> bool {
+pub(crate) fn is_obeyed(command: Command, state: DelegatedRolloutState) -> bool {
     match command {
-        Command::Abort => state == InstanceRefreshState::Cancelling,
+        Command::Abort => state == DelegatedRolloutState::Cancelling,
         Command::Rollback | Command::Pause | Command::Resume => {
-            state == InstanceRefreshState::RollingBack
+            state == DelegatedRolloutState::RollingBack
         }
     }
 }
@@ -184,11 +184,11 @@ mod tests {
     use super::*;
     use crate::rollout::example::{look, target, with_instance};
 
-    const ROLLING: InstanceRefreshState = InstanceRefreshState::Rolling;
+    const ROLLING: DelegatedRolloutState = DelegatedRolloutState::Rolling;
 
     /// Has `check` look at a group with this refresh, where one instance runs `runs`.
     fn with_found<T>(
-        latest: Option<&InstanceRefresh>,
+        latest: Option<&DelegatedRollout>,
         runs: &str,
         known_completed: Option<&Revision>,
         check: impl Fn(RefreshContext<'_>) -> T,
@@ -231,10 +231,10 @@ mod tests {
         };
         assert_eq!(status(ROLLING, "lt-1:2", "lt-1:1"), Some("rolling"));
         assert_eq!(status(ROLLING, "lt-1:3", "lt-1:1"), None);
-        let failed = InstanceRefreshState::Failed;
+        let failed = DelegatedRolloutState::Failed;
         assert_eq!(status(failed, "lt-1:2", "lt-1:1"), Some("failed"));
         assert_eq!(status(failed, "lt-1:2", "lt-1:2"), None);
-        assert_eq!(status(InstanceRefreshState::Succeeded, "lt-1:2", "lt-1:1"), None);
+        assert_eq!(status(DelegatedRolloutState::Succeeded, "lt-1:2", "lt-1:1"), None);
     }
 
     #[test]
@@ -268,9 +268,9 @@ mod tests {
 
     #[test]
     fn a_command_is_obeyed_by_a_refresh_in_the_state_that_it_asks_for() {
-        assert!(is_obeyed(Command::Abort, InstanceRefreshState::Cancelling));
-        assert!(!is_obeyed(Command::Abort, InstanceRefreshState::RollingBack));
-        assert!(is_obeyed(Command::Rollback, InstanceRefreshState::RollingBack));
+        assert!(is_obeyed(Command::Abort, DelegatedRolloutState::Cancelling));
+        assert!(!is_obeyed(Command::Abort, DelegatedRolloutState::RollingBack));
+        assert!(is_obeyed(Command::Rollback, DelegatedRolloutState::RollingBack));
         assert!(!is_obeyed(Command::Rollback, ROLLING));
     }
 }

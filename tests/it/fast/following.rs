@@ -11,8 +11,8 @@ use rolling::model::event::{Event, InstanceRefreshStep, Outcome, Report};
 use rolling::model::spec::{Executor, RollingDeployment};
 use rolling::model::wait::WaitKind;
 use rolling_provider::{
-    Action, Done, Effect, ErrorKind, Fleet, Instance, InstanceRefresh, InstanceRefreshPreferences,
-    InstanceRefreshState, InstanceRefreshes, Lifecycle, Observation, ProviderError, Revision,
+    Action, DelegatedRollout, DelegatedRolloutState, Done, Effect, ErrorKind, Fleet, Instance,
+    InstanceRefreshPreferences, Lifecycle, Observation, ProviderError, Revision, RolloutController,
     TargetState, Timestamp,
 };
 use rolling_simulator::Simulator;
@@ -24,7 +24,7 @@ use crate::world::{assert_first_and_last, caller, fleet, seconds, simulate, spec
 /// A simulated fleet whose refresh goes through the states of a script; the last one stays.
 struct Scripted {
     simulator: Arc<Simulator>,
-    script: Mutex<VecDeque<Result<InstanceRefreshState, ProviderError>>>,
+    script: Mutex<VecDeque<Result<DelegatedRolloutState, ProviderError>>>,
     starts: Mutex<VecDeque<Result<(), ProviderError>>>,
     started: Mutex<u32>,
     /// Whether the group launches the new revision and has replaced every instance.
@@ -34,7 +34,7 @@ struct Scripted {
     done_at: Mutex<Option<Timestamp>>,
 }
 
-fn scripted(states: &[InstanceRefreshState]) -> Scripted {
+fn scripted(states: &[DelegatedRolloutState]) -> Scripted {
     Scripted {
         simulator: simulate(fleet()),
         script: Mutex::new(states.iter().map(|state| Ok(*state)).collect()),
@@ -51,19 +51,16 @@ fn error(kind: ErrorKind, effect: Effect) -> ProviderError {
 }
 
 #[async_trait]
-impl InstanceRefreshes for Scripted {
-    async fn instance_refresh(
-        &self,
-        _: Option<&str>,
-    ) -> Result<Option<InstanceRefresh>, ProviderError> {
+impl RolloutController for Scripted {
+    async fn current(&self, _: Option<&str>) -> Result<Option<DelegatedRollout>, ProviderError> {
         if *self.started.lock().expect("a count") == 0 {
             return Ok(None);
         }
         let mut script = self.script.lock().expect("a script");
         let next = if script.len() > 1 { script.pop_front() } else { script.front().cloned() };
         let state = next.expect("an entry")?;
-        *self.done.lock().expect("it") |= state == InstanceRefreshState::Succeeded;
-        Ok(Some(InstanceRefresh {
+        *self.done.lock().expect("it") |= state == DelegatedRolloutState::Succeeded;
+        Ok(Some(DelegatedRollout {
             id: "r-1".into(),
             state,
             status: format!("{state:?}"),
@@ -122,7 +119,7 @@ impl Wrapper for Scripted {
         panic!("only the refresh may change the fleet: {action}");
     }
 
-    fn instance_refreshes(&self) -> Option<&dyn InstanceRefreshes> {
+    fn rollout_controller(&self) -> Option<&dyn RolloutController> {
         Some(self)
     }
 }
@@ -147,7 +144,7 @@ async fn follow(scripted: Scripted) -> (Vec<Event>, Report, u32) {
 
 #[tokio::test]
 async fn a_refresh_without_progress_is_followed_until_a_deadline_that_every_wait_names() {
-    let (events, report, _) = follow(scripted(&[InstanceRefreshState::Rolling])).await;
+    let (events, report, _) = follow(scripted(&[DelegatedRolloutState::Rolling])).await;
     assert_eq!(report.outcome, Outcome::Failed);
     let why = report.reason.expect("a reason");
     assert!(
@@ -177,9 +174,9 @@ async fn a_refresh_without_progress_is_followed_until_a_deadline_that_every_wait
 #[tokio::test]
 async fn a_refresh_that_reports_success_is_believed_once_the_fleet_shows_it() {
     let states = [
-        InstanceRefreshState::Pending,
-        InstanceRefreshState::Rolling,
-        InstanceRefreshState::Succeeded,
+        DelegatedRolloutState::Pending,
+        DelegatedRolloutState::Rolling,
+        DelegatedRolloutState::Succeeded,
     ];
     let (events, report, started) = follow(scripted(&states)).await;
     assert_eq!((report.outcome, started), (Outcome::Succeeded, 1));
@@ -208,7 +205,7 @@ async fn a_refresh_that_reports_success_is_not_believed_before_every_instance_th
             (it.ignored, it.healthy) = (true, false);
         },
     ];
-    let states = [InstanceRefreshState::Rolling, InstanceRefreshState::Succeeded];
+    let states = [DelegatedRolloutState::Rolling, DelegatedRolloutState::Succeeded];
     let for_good = seconds(1_000_000);
     for (change, meanwhile, outcome) in cases
         .iter()
@@ -233,12 +230,12 @@ async fn a_refresh_that_reports_success_is_not_believed_before_every_instance_th
 #[tokio::test]
 async fn a_refresh_that_ends_without_success_ends_the_rollout_the_same_way() {
     for (state, outcome) in [
-        (InstanceRefreshState::Failed, Outcome::Failed),
-        (InstanceRefreshState::Cancelled, Outcome::Aborted),
-        (InstanceRefreshState::RolledBack, Outcome::RolledBack),
-        (InstanceRefreshState::RollbackFailed, Outcome::Failed),
+        (DelegatedRolloutState::Failed, Outcome::Failed),
+        (DelegatedRolloutState::Cancelled, Outcome::Aborted),
+        (DelegatedRolloutState::RolledBack, Outcome::RolledBack),
+        (DelegatedRolloutState::RollbackFailed, Outcome::Failed),
     ] {
-        let (_, report, _) = follow(scripted(&[InstanceRefreshState::Rolling, state])).await;
+        let (_, report, _) = follow(scripted(&[DelegatedRolloutState::Rolling, state])).await;
         assert_eq!(report.outcome, outcome);
         let why = report.reason.expect("a reason");
         assert!(why.starts_with(&format!("instance refresh r-1 is {state:?}")), "{why}");
@@ -249,7 +246,7 @@ async fn a_refresh_that_ends_without_success_ends_the_rollout_the_same_way() {
 
 #[tokio::test]
 async fn a_start_of_unknown_effect_is_looked_up_and_a_refused_one_is_reported() {
-    let lost = scripted(&[InstanceRefreshState::Rolling, InstanceRefreshState::Succeeded]);
+    let lost = scripted(&[DelegatedRolloutState::Rolling, DelegatedRolloutState::Succeeded]);
     lost.starts.lock().expect("a script").extend([
         Err(error(ErrorKind::Throttled, Effect::NotApplied)),
         Err(error(ErrorKind::Transient, Effect::Unknown)),
@@ -258,7 +255,7 @@ async fn a_start_of_unknown_effect_is_looked_up_and_a_refused_one_is_reported() 
     assert_eq!((report.outcome, started), (Outcome::Succeeded, 1));
     assert!(events.iter().any(|event| matches!(event, Event::Retrying { .. })));
 
-    let refused = scripted(&[InstanceRefreshState::Rolling]);
+    let refused = scripted(&[DelegatedRolloutState::Rolling]);
     refused
         .starts
         .lock()
@@ -273,7 +270,7 @@ async fn a_start_of_unknown_effect_is_looked_up_and_a_refused_one_is_reported() 
 
 #[tokio::test]
 async fn a_refresh_that_cannot_be_read_any_more_is_reported_as_still_running() {
-    let blind = scripted(&[InstanceRefreshState::Rolling]);
+    let blind = scripted(&[DelegatedRolloutState::Rolling]);
     let cut = Err(error(ErrorKind::Transient, Effect::NotApplied));
     blind.script.lock().expect("a script").push_back(cut);
     let (events, report, _) = follow(blind).await;

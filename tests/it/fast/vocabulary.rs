@@ -19,7 +19,7 @@ const IDENTIFIERS: &[(&str, &str)] = &[
     ("Kept", "LeaseCheck, StateFile"),
     ("refresh", "instance_refresh, read"),
     ("Refresh", "InstanceRefresh"),
-    ("Refresher", "InstanceRefreshes"),
+    ("Refresher", "RolloutController"),
     ("Seen", "InstanceHistory, PrivateState"),
     ("Progress", "RolloutState, ProgressFile"),
     ("Engine", "Executor"),

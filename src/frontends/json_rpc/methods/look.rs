@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use rolling_provider::{ErrorKind, InstanceRefresh, Tags};
+use rolling_provider::{DelegatedRollout, ErrorKind, Tags};
 use serde_json::Value;
 
 use super::super::messages as m;
@@ -140,7 +140,7 @@ pub(super) fn view(rollout: &Rollout) -> Option<m::RecordView> {
 /// Converts an instance refresh, which needs no record, for the peer.
 fn view_of_instance_refresh(
     rollout: &Rollout,
-    instance_refresh: &InstanceRefresh,
+    instance_refresh: &DelegatedRollout,
 ) -> m::RecordView {
     m::RecordView {
         rollout: instance_refresh.id.clone(),

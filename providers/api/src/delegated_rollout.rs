@@ -1,4 +1,8 @@
-//! A trait for platforms that replace the instances of a fleet on their own.
+//! Rollouts that the platform's own controller carries out, as EC2 Auto Scaling does an instance
+//! refresh.
+//!
+//! Such a rollout goes on whether or not any process watches it, and the platform keeps its state:
+//! the engine starts it, follows it, and passes commands on.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,20 +11,17 @@ use async_trait::async_trait;
 
 use crate::{ProviderError, Revision, Timestamp};
 
-/// A fleet that rolls on its own on request, whether or not any process watches it.
+/// A fleet that the platform rolls on request.
 #[async_trait]
-pub trait InstanceRefreshes: Send + Sync {
-    /// Returns the refresh of this id, or the latest one; `None` when there is none. Reads only.
+pub trait RolloutController: Send + Sync {
+    /// Returns the rollout of this id, or the latest one; `None` when there is none. Reads only.
     ///
     /// # Errors
     /// Any error of the cloud.
-    async fn instance_refresh(
-        &self,
-        id: Option<&str>,
-    ) -> Result<Option<InstanceRefresh>, ProviderError>;
+    async fn current(&self, id: Option<&str>) -> Result<Option<DelegatedRollout>, ProviderError>;
 
-    /// Starts a refresh and returns its id. Refused while another refresh is under way, so that
-    /// repeated calls start only one.
+    /// Starts a rollout and returns its id. Refused while another one is under way, so that repeated
+    /// calls start only one.
     ///
     /// # Errors
     /// States in [`ProviderError::effect`] what it left behind.
@@ -30,20 +31,20 @@ pub trait InstanceRefreshes: Send + Sync {
         preferences: &InstanceRefreshPreferences,
     ) -> Result<String, ProviderError>;
 
-    /// Ends the refresh that is under way where it is. When there is none, that is not an error.
+    /// Ends the rollout that is under way where it is. When there is none, that is not an error.
     ///
     /// # Errors
     /// States in [`ProviderError::effect`] what it left behind.
     async fn cancel(&self) -> Result<(), ProviderError>;
 
-    /// Rolls the refresh that is under way back to what the fleet launched before it.
+    /// Rolls the one that is under way back to what the fleet launched before it.
     ///
     /// # Errors
     /// States in [`ProviderError::effect`] what it left behind.
     async fn roll_back(&self) -> Result<(), ProviderError>;
 }
 
-/// The settings of a refresh. Percentages are of the fleet's size.
+/// The settings of an instance refresh. Percentages are of the fleet's size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceRefreshPreferences {
     /// The lowest percentage of instances that stay healthy. From 0 to 100; a share of an instance
@@ -84,16 +85,16 @@ pub enum SetAside {
     Wait,
 }
 
-/// A refresh as the cloud reports it.
+/// A rollout as the platform reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InstanceRefresh {
+pub struct DelegatedRollout {
     /// Its id.
     pub id: String,
     /// Its progress.
-    pub state: InstanceRefreshState,
-    /// The same in the cloud's spelling: `InProgress`.
+    pub state: DelegatedRolloutState,
+    /// The same in the platform's spelling: `InProgress`.
     pub status: String,
-    /// Why it is in this state, in the cloud's own text.
+    /// Why it is in this state, in the platform's own text.
     pub reason: Option<String>,
     /// Why it rolls back, or rolled back.
     pub rollback_reason: Option<String>,
@@ -106,12 +107,12 @@ pub struct InstanceRefresh {
     pub to: Option<Revision>,
 }
 
-impl InstanceRefresh {
-    /// Returns a refresh that was started a moment ago, as it will show.
+impl DelegatedRollout {
+    /// Returns a rollout that was started a moment ago, as it will show.
     pub fn started(id: String, to: Revision) -> Self {
-        InstanceRefresh {
+        DelegatedRollout {
             id,
-            state: InstanceRefreshState::Pending,
+            state: DelegatedRolloutState::Pending,
             status: "Pending".into(),
             reason: None,
             rollback_reason: None,
@@ -122,9 +123,9 @@ impl InstanceRefresh {
     }
 }
 
-/// The progress of a refresh.
+/// The progress of a delegated rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InstanceRefreshState {
+pub enum DelegatedRolloutState {
     /// Nothing has been replaced yet.
     Pending,
     /// It replaces instances, or waits on the way.
@@ -147,20 +148,20 @@ pub enum InstanceRefreshState {
     RollbackFailed,
 }
 
-impl InstanceRefreshState {
-    /// Whether the refresh has ended.
+impl DelegatedRolloutState {
+    /// Whether the rollout has ended.
     pub fn is_over(self) -> bool {
         match self {
-            InstanceRefreshState::Pending
-            | InstanceRefreshState::Rolling
-            | InstanceRefreshState::Baking
-            | InstanceRefreshState::Cancelling
-            | InstanceRefreshState::RollingBack => false,
-            InstanceRefreshState::Succeeded
-            | InstanceRefreshState::Failed
-            | InstanceRefreshState::Cancelled
-            | InstanceRefreshState::RolledBack
-            | InstanceRefreshState::RollbackFailed => true,
+            DelegatedRolloutState::Pending
+            | DelegatedRolloutState::Rolling
+            | DelegatedRolloutState::Baking
+            | DelegatedRolloutState::Cancelling
+            | DelegatedRolloutState::RollingBack => false,
+            DelegatedRolloutState::Succeeded
+            | DelegatedRolloutState::Failed
+            | DelegatedRolloutState::Cancelled
+            | DelegatedRolloutState::RolledBack
+            | DelegatedRolloutState::RollbackFailed => true,
         }
     }
 }
