@@ -21,7 +21,7 @@ lab: ## the program on LocalStack
 e2e: ## Terraform, Ansible, Pulumi and clients in other languages on the program
 	cargo test --test it e2e::
 
-mutants: ## put each of the faults of tests/mutants.py back, and see that a test notices
+mutants: ## put each of the faults of tests/mutants/ back, and see that a test notices
 	python3 tests/mutants.py
 
 gate: ## all that a change must pass
