@@ -25,7 +25,17 @@ sys.dont_write_bytecode = True  # leave no files beside the sources
 from lab import CASES, Lab  # noqa: E402
 from peer import Failure  # noqa: E402
 
-TOPICS = ["deployment", "signals", "cancel", "lifecycle", "framing", "errors"]
+TOPICS = [
+    "plan",
+    "apply",
+    "state",
+    "control",
+    "signals",
+    "cancel",
+    "lifecycle",
+    "framing",
+    "errors",
+]
 LONGEST_LINE = 2000
 MOST_LINES = 60
 
