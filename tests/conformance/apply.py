@@ -17,7 +17,8 @@ from lab import (
     stuck,
     was_stopped,
 )
-from peer import CANCELLED, check, key
+from peer import CANCELLED
+from rules import check, key
 
 
 @case()

@@ -15,7 +15,8 @@ from lab import (
     stuck,
     was_stopped,
 )
-from peer import CANCELLED, check, encode, notification
+from peer import CANCELLED, encode, notification
+from rules import check
 
 
 @case()

@@ -16,7 +16,7 @@ from lab import (
     until,
     was_stopped,
 )
-from peer import check
+from rules import check
 
 
 @case(limit=60)

@@ -18,7 +18,8 @@ from lab import (
     until,
     was_stopped,
 )
-from peer import CANCELLED, check, key
+from peer import CANCELLED
+from rules import check, key
 
 DEPLOYMENT_METHODS = [
     "resource.validate",

@@ -4,7 +4,8 @@ import json
 import time
 
 from lab import FAST, case, fleet, has_succeeded, is_whole, of, status
-from peer import check, encode, key, notification
+from peer import encode, notification
+from rules import check, key
 
 INITIALIZE = {"protocol_versions": [1]}
 

@@ -7,7 +7,8 @@ import signal
 import threading
 import time
 
-from peer import PATIENCE, Peer, check
+from peer import PATIENCE, Peer
+from rules import check
 
 KIND = "rolling_deployment"
 FAST = 2000

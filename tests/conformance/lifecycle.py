@@ -3,7 +3,8 @@
 import time
 
 from lab import SLOW, case, fleet, has_succeeded, lasting, of, stuck, was_stopped
-from peer import check, notification
+from peer import notification
+from rules import check
 
 INITIALIZE = {"protocol_versions": [1]}
 

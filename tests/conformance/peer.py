@@ -1,7 +1,7 @@
-"""A server under test: its process, the lines exchanged with it, and the rules every line keeps.
+"""A server under test: its process and the lines exchanged with it.
 
-Cases talk to a `Peer`. It checks every line of the server as it arrives, so that each case also
-notices when a rule is broken that it is not about.
+Cases talk to a `Peer`. It holds every line of the server to the `Rules` as it arrives, so that each
+case also notices when a rule is broken that it is not about.
 """
 
 import json
@@ -13,43 +13,12 @@ import subprocess
 import threading
 import time
 
-from schemas import SCHEMAS
+from rules import Failure, Rules, check, key
 
 PATIENCE = 15
 """How many seconds a case waits for something that should come soon. A busy machine is slow."""
 
-LEVELS = ["error", "warn", "info", "debug"]
-MAX_LOG = 64 << 10
 CANCELLED = -32800
-
-
-class Failure(Exception):
-    """A broken rule: what was expected, and what was found."""
-
-    def __init__(self, expected, came):
-        super().__init__(expected, came)
-        self.expected = expected
-        self.came = came
-
-
-def check(holds, expected, came):
-    if not holds:
-        raise Failure(expected, came)
-
-
-def key(value):
-    """JSON values as keys. Python's own equality calls 1, 1.0 and True the same."""
-    return json.dumps(value, sort_keys=True)
-
-
-def is_id(value):
-    if isinstance(value, float):
-        return value.is_integer()
-    return isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
-
-
-def is_count(value):
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 class Peer:
@@ -59,14 +28,9 @@ class Peer:
         self.name = name
         self.lines = []  # ("->" or "<-", the line), in order
         self.messages = []  # (when, message), checked
-        self.broken = []  # broken rules that hold for every line
+        self.rules = Rules()
         self.ended = False  # the server's standard output has ended
         self._changed = threading.Condition()
-        self._sent = {}  # key of an id: the number of requests with it
-        self._requests = {}  # key of an id: the requests with it
-        self._answered = {}  # key of an id: the number of its answers
-        self._tokens = {}  # key of a progress token: [keys of ids, next sequence]
-        self._log = None  # the level that initialize asked for
         self._partial = b""  # the beginning of a line that has not ended yet
         self._faults_taken = 0
         self._next_id = 1
@@ -225,7 +189,7 @@ class Peer:
 
     def is_answered(self, id):
         with self._changed:
-            return self._answered.get(key(id), 0) > 0
+            return self.rules.is_answered(id)
 
     def all(self):
         with self._changed:
@@ -284,7 +248,7 @@ class Peer:
         except OSError:
             pass
 
-    # The reader, and the rules that hold for every line.
+    # The lines, as they come and go.
 
     def _read(self):
         rest = b""
@@ -299,7 +263,7 @@ class Peer:
                 data = b""
             if not data:
                 if rest:
-                    self._break("every line ends with a line feed", rest)
+                    self.rules.report("every line ends with a line feed", rest)
                 break
             *whole, rest = (rest + data).split(b"\n")
             now = time.monotonic()
@@ -312,122 +276,15 @@ class Peer:
             self.ended = True
             self._changed.notify_all()
 
-    def _break(self, expected, came):
-        self.broken.append(Failure(expected, came))
-
     def _take(self, now, line):
         self.lines.append(("<-", line))
-        try:
-            message = json.loads(line.decode("utf-8"))
-        except ValueError:
-            return self._break("only lines of UTF-8 and JSON on standard output", line)
-        if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
-            return self._break('an object with "jsonrpc":"2.0"', message)
-        if "method" in message:
-            self._take_notification(message)
-        else:
-            self._take_answer(message)
-        self.messages.append((now, message))
-
-    def _take_answer(self, message):
-        if ("result" in message) == ("error" in message):
-            return self._break("exactly one of result and error", message)
-        if "id" not in message or not (is_id(message["id"]) or message["id"] is None):
-            return self._break("an id that is a string, a whole number or null", message)
-        extra = set(message) - {"jsonrpc", "id", "result", "error"}
-        if extra:
-            self._break("nothing but jsonrpc, id and result or error", message)
-        if "error" in message:
-            error = message["error"]
-            if not (
-                isinstance(error, dict)
-                and isinstance(error.get("code"), int)
-                and isinstance(error.get("message"), str)
-                and error["message"]
-            ):
-                self._break("an error has a code and a message", message)
-                message["error"] = {}
-        id = key(message["id"])
-        self._answered[id] = self._answered.get(id, 0) + 1
-        if message["id"] is None:
-            if "error" not in message:
-                self._break("an answer without an id is an error", message)
-        elif self._answered[id] > self._sent.get(id, 0):
-            self._break("one answer to each request", message)
-        # Requests of one id may be answered in any order.
-        requests = self._requests.get(id, [])
-        if "result" in message and len(requests) == 1:
-            why = SCHEMAS.wrong_in_result(requests[0], message["result"])
-            if why:
-                self._break("a result as the schemas have it: %s" % why, message)
-
-    def _take_notification(self, message):
-        params = message.get("params")
-        if "id" in message or not isinstance(params, dict):
-            self._break("the server sends notifications with params, and no requests", message)
-            message["method"] = "broken"
-        elif message["method"] == "$/progress":
-            self._take_progress(message, params)
-        elif message["method"] == "$/log":
-            self._take_log(message, params)
-        why = isinstance(params, dict) and SCHEMAS.params(message["method"], params)
-        if why:
-            self._break("params as the schemas have them: %s" % why, message)
-
-    def _take_progress(self, message, params):
-        counts = ["sequence", "updated", "serving", "size"]
-        if not (
-            "token" in params
-            and isinstance(params.get("events"), list)
-            and all(is_count(params.get(name)) for name in counts)
-        ):
-            self._break("token, sequence, updated, serving, size and events", message)
-            message["method"] = "broken"
-            return
-        known = self._tokens.get(key(params["token"]))
-        if known is None:
-            return self._break("progress only for a token that was given", message)
-        ids, sequence = known
-        if params["sequence"] != sequence:
-            self._break("sequence %d for this token" % sequence, message)
-        known[1] = params["sequence"] + 1
-        if all(self._answered.get(id, 0) >= self._sent[id] for id in ids):
-            self._break("no progress after the answer", message)
-
-    def _take_log(self, message, params):
-        if self._log is None:
-            return self._break("no $/log where initialize did not ask for it", message)
-        level, text = params.get("level"), params.get("message")
-        if (
-            level not in LEVELS
-            or not isinstance(text, str)
-            or not isinstance(params.get("target"), str)
-        ):
-            self._break("level, message and target", message)
-        elif LEVELS.index(level) > LEVELS.index(self._log):
-            self._break("nothing below the level %s" % self._log, message)
-        elif len(text.encode("utf-8")) > MAX_LOG:
-            self._break("a message of at most %d bytes" % MAX_LOG, message)
+        message = self.rules.read(line)
+        if message is not None:
+            self.messages.append((now, message))
 
     def _note_sent(self, line):
         self.lines.append(("->", line))
-        try:
-            message = json.loads(line.decode("utf-8"))
-        except (ValueError, RecursionError):
-            return
-        if not isinstance(message, dict) or not is_id(message.get("id")):
-            return
-        id = key(message["id"])
-        self._sent[id] = self._sent.get(id, 0) + 1
-        self._requests.setdefault(id, []).append(message)
-        params = message.get("params")
-        if not isinstance(params, dict):
-            return
-        if params.get("progress_token") is not None:
-            self._tokens.setdefault(key(params["progress_token"]), [[], 0])[0].append(id)
-        wishes = params.get("capabilities")
-        if message.get("method") == "initialize" and isinstance(wishes, dict):
-            self._log = wishes.get("log")
+        self.rules.note_sent(line)
 
     def _nth_answer(self, id, nth):
         wanted = key(id)

@@ -3,7 +3,7 @@
 import os
 
 from lab import about, case, errors, fleet, has_succeeded, of, status
-from peer import check
+from rules import check
 
 
 def at(document, pointer):

@@ -23,7 +23,7 @@ import traceback
 sys.dont_write_bytecode = True  # leave no files beside the sources
 
 from lab import CASES, Lab  # noqa: E402
-from peer import Failure  # noqa: E402
+from rules import Failure  # noqa: E402
 
 TOPICS = [
     "plan",
@@ -147,7 +147,7 @@ def run_one(one, options):
         with running_lock:
             running.discard(lab)
         # A broken rule that holds for every line is the likelier cause of other failures.
-        broken = [found for peer in lab.peers for found in peer.broken]
+        broken = [found for peer in lab.peers for found in peer.rules.broken]
         if broken:
             failure = broken[0]
         elif expired and failure:

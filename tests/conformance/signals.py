@@ -4,7 +4,7 @@ import os
 import signal
 
 from lab import FAST, SLOW, case, fleet, has_succeeded, of, status, stuck, until, was_stopped
-from peer import Failure, check
+from rules import Failure, check
 
 SAFE_POINT_WITHIN = 12
 """Seconds in which a rollout at the speed SLOW must have come to a safe point."""

@@ -1,7 +1,7 @@
 """A deployment's state: read, status, import and upgrade; and its schema."""
 
 from lab import KIND, about, case, errors, fleet, is_whole, of, status
-from peer import check
+from rules import check
 
 COMPUTED = [
     "id",
