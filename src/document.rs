@@ -16,6 +16,7 @@ mod read;
 mod revision;
 mod schema_check;
 mod secret;
+mod similarity;
 mod source;
 mod targets;
 mod traffic;

@@ -8,6 +8,7 @@ use super::block::{as_written, bodies, members, without_blocks};
 use super::config::ProviderConfig;
 use super::convert;
 use super::diagnostic::{Diagnostic, step};
+use super::similarity::similarity;
 
 /// What the block says.
 #[derive(Default)]
@@ -88,5 +89,5 @@ pub(super) fn missing() -> Diagnostic {
 
 /// Whether a provider's name is meant to be ours, and is not.
 fn is_misspelt(name: &str) -> bool {
-    strsim::jaro_winkler(&name.to_lowercase(), "rolling") > 0.9
+    similarity(&name.to_lowercase(), "rolling") > 0.9
 }

@@ -12,6 +12,7 @@ use super::places::target_names;
 use super::positions::duplicates;
 use super::provider_block;
 use super::schema_check::nearest;
+use super::similarity::similarity;
 use super::source::looks_like;
 use crate::model::spec::RollingDeployment;
 
@@ -160,7 +161,7 @@ impl DocumentReader {
     }
 
     fn tell_of_other_kind(&mut self, kind: &str, place: String) {
-        if strsim::jaro_winkler(kind, "rolling_deployment") > 0.9 {
+        if similarity(kind, "rolling_deployment") > 0.9 {
             let message = format!("there is no resource type {kind:?}");
             let remedy = "did you mean \"rolling_deployment\"?";
             self.found.push(Diagnostic::error(place, message).with_remedy(remedy));

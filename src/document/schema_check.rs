@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::config::{DurationText, TimeText};
 use super::diagnostic::{Diagnostic, step};
+use super::similarity::similarity;
 
 /// The keyword for values that are never shown.
 pub(crate) const SENSITIVE: &str = "x-sensitive";
@@ -205,7 +206,7 @@ pub(crate) fn missing_name(finding: &Diagnostic) -> Option<&str> {
 
 /// Suggests the nearest known name where one is close, else lists all of them.
 pub(super) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str> + Clone) -> String {
-    let scored = known.clone().map(|known| (strsim::jaro_winkler(name, known), known));
+    let scored = known.clone().map(|known| (similarity(name, known), known));
     match scored.max_by(|a, b| a.0.total_cmp(&b.0)) {
         Some((score, near)) if score > 0.8 => format!("did you mean {near:?}?"),
         _ => format!("known are {}", known.collect::<Vec<_>>().join(", ")),
