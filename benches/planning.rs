@@ -109,6 +109,7 @@ fn record(n: u32, target: &Target) -> Record {
         surge_before: 0,
         gives_back: false,
         promoted: false,
+        released: None,
         failures: 0,
         last_failed: None,
         retained_failed: 0,

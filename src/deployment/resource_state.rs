@@ -246,16 +246,13 @@ pub fn config_of(state: &Value) -> Value {
 
 /// Returns the target of a configuration, by its name for people.
 pub(crate) fn target_name(config: &Value) -> String {
-    let name = crate::document::target_names().find_map(|path| config.pointer(path)?.as_str());
-    name.unwrap_or_default().to_owned()
+    crate::document::named_target(config).map(|(_, name)| name).unwrap_or_default()
 }
 
 /// Sizes of the batches of a plan: launched beside the fleet, and replaced.
 pub(crate) fn sizes(preview: &Preview) -> Vec<BatchSizes> {
     let batches = preview.batches.iter();
-    batches
-        .map(|batch| BatchSizes { launches: batch.launches, replaces: batch.replaces.len() })
-        .collect()
+    batches.map(|batch| BatchSizes { launches: batch.launches, replaces: batch.size() }).collect()
 }
 
 /// Returns a hash that identifies a plan. It covers the configuration and the revision that is

@@ -4,7 +4,7 @@ use rolling_provider::{Revision, TargetGroupId, Timestamp};
 
 use super::context::RolloutContext;
 use crate::model::event::{InstanceReport, Outcome, Report};
-use crate::record::{Ending, Phase};
+use crate::record::{BorrowedSettings, Ending, Phase, Record};
 use crate::rollout::serving::is_healthy_in_primary;
 use crate::rollout::state::Halt;
 
@@ -70,14 +70,37 @@ impl RolloutContext {
         }
     }
 
+    /// Returns how the platform's controller differs from how it was found, as phrases.
+    fn of_controller(&self, record: &Record) -> Vec<String> {
+        let Some(status) = &self.look.controller else { return Vec::new() };
+        let Some(BorrowedSettings { found, .. }) = record.borrowed.controller else {
+            return Vec::new();
+        };
+        let controller = self.target.controller.unwrap_or("the controller");
+        let paused = status.paused.then(|| format!("{controller} is paused"));
+        let now = status.settings;
+        let bounds = (now.surge, now.unavailable) != (found.surge, found.unavailable);
+        let bounds = bounds.then(|| {
+            format!(
+                "a surge of {} and {} unavailable are allowed, {} and {} were",
+                now.surge, now.unavailable, found.surge, found.unavailable
+            )
+        });
+        let ready = (now.min_ready_seconds != found.min_ready_seconds).then(|| {
+            let (now, was) = (now.min_ready_seconds, found.min_ready_seconds);
+            format!("the minimum ready time is {now} s, it was {was} s")
+        });
+        paused.into_iter().chain(bounds).chain(ready).collect()
+    }
+
     /// Returns what is changed for the time of the rollout and not put back yet, as phrases.
     pub(super) fn still_borrowed(&self) -> Vec<String> {
         let Some(record) = &self.state.record else { return Vec::new() };
         let paused = record.phase == Phase::Halted(Ending::Paused);
+        let mut borrowed = self.of_controller(record);
         if matches!(record.phase, Phase::Halted(_)) && !paused {
-            return Vec::new();
+            return borrowed;
         }
-        let mut borrowed = Vec::new();
         let look = &self.look;
         if self.state.surge() > 0 {
             let surge = self.state.surge();

@@ -65,7 +65,9 @@ impl Rollout {
     ) -> Result<Rollout, ProviderError> {
         let context = RolloutContext::look_up(Arc::clone(&fleet), spec, caller).await?;
         let executor: Box<dyn RolloutExecutor> = match context.spec.engine {
-            Executor::Rolling => Box::new(RollingExecutor::new(fleet, context).await?),
+            Executor::Rolling | Executor::Controller { .. } => {
+                Box::new(RollingExecutor::new(fleet, context).await?)
+            }
             Executor::InstanceRefresh { .. } => {
                 Box::new(InstanceRefreshExecutor::new(fleet, context).await?)
             }

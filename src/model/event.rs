@@ -50,6 +50,9 @@ pub enum Event {
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         #[schemars(default)]
         removed: bool,
+        /// How many instances are replaced, where the platform's controller chooses them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        at_most: Option<u32>,
     },
     /// In continuous pacing: the rollout uses free places of the window again.
     Replacing {

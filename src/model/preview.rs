@@ -41,6 +41,11 @@ pub struct Preview {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     pub instance_refresh: Vec<String>,
+    /// What the platform's controller is told, as phrases, where one replaces the instances. There are
+    /// no batches then, unless it is paused after each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub controller: Vec<String>,
     /// The batches in order. In continuous pacing: only what is launched beforehand and what is
     /// replaced first.
     pub batches: Vec<BatchPreview>,
@@ -105,8 +110,9 @@ pub struct Preview {
 impl Preview {
     /// Returns how many instances are replaced; `None` where the cloud chooses them.
     pub(crate) fn replaced(&self) -> Option<usize> {
-        let sum = self.batches.iter().map(|batch| batch.replaces.len()).sum();
-        self.instance_refresh.is_empty().then_some(sum)
+        let sum = self.batches.iter().map(BatchPreview::size).sum();
+        let is_planned = self.instance_refresh.is_empty() && self.controller.is_empty();
+        (is_planned || !self.batches.is_empty()).then_some(sum)
     }
 }
 
@@ -142,6 +148,16 @@ pub struct BatchPreview {
     pub launches: u32,
     /// The instances that are replaced.
     pub replaces: Vec<InstanceId>,
+    /// How many instances are replaced, where the platform's controller chooses them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u32>,
+}
+
+impl BatchPreview {
+    /// How many instances are replaced.
+    pub(crate) fn size(&self) -> usize {
+        self.at_most.map_or(self.replaces.len(), |count| count as usize)
+    }
 }
 
 /// Something that the rollout changes temporarily.

@@ -76,6 +76,13 @@ pub enum Executor {
     /// This program, action by action.
     #[default]
     Rolling,
+    /// The platform's own controller, within bounds that this program gives it: Kubernetes'
+    /// Deployment controller.
+    Controller {
+        /// Whether the document asks for batches. Else the controller keeps its own pace, unless the
+        /// rollout has to wait somewhere.
+        in_batches: bool,
+    },
     /// EC2 Auto Scaling, with an instance refresh.
     InstanceRefresh {
         /// How long a new instance must be in service before it counts. `None`: as long as the

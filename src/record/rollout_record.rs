@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rolling_provider::{Goal, Instance, InstanceId, Restart, Revision, Target, Timestamp};
+use rolling_provider::{
+    ControllerSettings, Goal, Instance, InstanceId, Restart, Revision, Target, Timestamp,
+};
 use sha2::{Digest as _, Sha256};
 
 use crate::model::moment::moment;
@@ -69,6 +71,9 @@ pub struct Record {
     /// Whether all instances of the fleet are marked. Then no other instance is of the fleet. Only
     /// for unmanaged instances.
     pub owned: bool,
+    /// How many instances of the revision the platform's controller may have, before it is paused;
+    /// `None` where no controller replaces them. Written before the controller is told.
+    pub released: Option<u32>,
     /// Whether all requests have gone to the second target group, where requests are shifted.
     pub promoted: bool,
     /// The instances that this rollout takes out of rotation, and those that it has yet to put back.
@@ -165,6 +170,19 @@ pub struct Borrowed {
     pub suspended: BTreeSet<String>,
     /// What may shift requests to the second target group, as `routing_fingerprint` names it.
     pub shifts: Option<String>,
+    /// The bounds of the platform's controller, where one replaces the instances.
+    pub controller: Option<BorrowedSettings>,
+}
+
+/// Bounds of a controller that are changed temporarily.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BorrowedSettings {
+    /// Those that others want.
+    pub found: ControllerSettings,
+    /// Those before the last change. They count as ours until the engine asks for the change.
+    pub before: ControllerSettings,
+    /// Those that the engine sets.
+    pub ours: ControllerSettings,
 }
 
 /// A maximum size that is changed temporarily.
@@ -330,6 +348,7 @@ impl Record {
             acknowledged: ["01234567", "12345678", "23456789", "3456789a"].map(String::from).into(),
             owned: true,
             promoted: true,
+            released: Some(100_000),
             victims: HookRecord::example().group,
             hooks: Some(HookRecord::example()),
             started: Timestamp(1_800_000_000_000),
@@ -346,6 +365,7 @@ impl Record {
                 .map(String::from)
                 .into(),
                 shifts: Some("01234567".into()),
+                controller: None,
             },
             completed: Some("lt-0123456789abcdef0:1233".into()),
             reason: Some("instance i-1 failed: codes 502".into()),

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use rolling_provider::{InstanceId, Restart, Tags, Timestamp};
+use rolling_provider::{ControllerSettings, InstanceId, Restart, Tags, Timestamp};
 
 use super::fields::{Line, TagFields, decode, encode, encode_text};
 use super::hooks::{HookRecord, InstanceSet};
 use super::record_error::RecordError;
-use super::rollout_record::{Borrowed, BorrowedMax, Phase, ReachedCheckpoint, Record};
+use super::rollout_record::{
+    Borrowed, BorrowedMax, BorrowedSettings, Phase, ReachedCheckpoint, Record,
+};
 
 /// Tag that names the rollout.
 pub const ROLLOUT: &str = "rolling:rollout";
@@ -76,6 +78,7 @@ impl Record {
             .with("retained", self.retained_failed)
             .with_some("latest", self.last_retained.as_ref())
             .with("passed", self.checkpoints_passed)
+            .with_some("released", self.released)
             .with("paused", self.paused.as_millis())
             .with_some("since", self.pause_changed_at.map(|at| at.0))
             .with_some("ack", (!self.acknowledged.is_empty()).then(|| self.acknowledged.join("+")));
@@ -85,6 +88,7 @@ impl Record {
             .with_some("max", self.borrowed.max.map(|max| max.to_string()))
             .with_some("suspended", (!names.is_empty()).then(|| names.join("+")))
             .with_some("shifts", self.borrowed.shifts.as_ref())
+            .with_some("controller", self.borrowed.controller.map(|it| it.to_string()))
             .with_flag("promoted", self.promoted);
         let mut tags = Tags::from([
             (ROLLOUT.into(), rollout.done()),
@@ -148,6 +152,7 @@ impl Record {
             pause_changed_at: progress.optional_number("since")?.map(Timestamp),
             acknowledged: acknowledged.map(str::to_owned).collect(),
             promoted: borrowed.optional("promoted").is_some(),
+            released: progress.optional_number("released")?,
             victims,
             hooks: match tags.get(HOOKS) {
                 Some(value) => Some(HookRecord::parse(&TagFields::parse(HOOKS, value)?)?),
@@ -163,6 +168,42 @@ impl Record {
 impl std::fmt::Display for BorrowedMax {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}/{}", self.found, self.before, self.ours)
+    }
+}
+
+/// Bounds as text: `25%/25%/0/600`. The last is `-` where the controller never reports that it is
+/// stuck.
+fn settings_text(settings: &ControllerSettings) -> String {
+    let ControllerSettings { surge, unavailable, min_ready_seconds, deadline_seconds } = settings;
+    let deadline = deadline_seconds.map_or("-".to_owned(), |seconds| seconds.to_string());
+    format!("{surge}/{unavailable}/{min_ready_seconds}/{deadline}")
+}
+
+fn parse_settings(text: &str) -> Option<ControllerSettings> {
+    let mut parts = text.split('/');
+    let surge = parts.next()?.parse().ok()?;
+    let unavailable = parts.next()?.parse().ok()?;
+    let min_ready_seconds = parts.next()?.parse().ok()?;
+    let deadline_seconds = match parts.next()? {
+        "-" => None,
+        seconds => Some(seconds.parse().ok()?),
+    };
+    Some(ControllerSettings { surge, unavailable, min_ready_seconds, deadline_seconds })
+}
+
+impl std::fmt::Display for BorrowedSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let BorrowedSettings { found, before, ours } = self;
+        let texts = [found, before, ours].map(settings_text);
+        write!(f, "{}", texts.join("+"))
+    }
+}
+
+impl BorrowedSettings {
+    fn parse(value: &str) -> Option<BorrowedSettings> {
+        let mut settings = value.split('+').map(parse_settings);
+        let mut next = || settings.next().flatten();
+        Some(BorrowedSettings { found: next()?, before: next()?, ours: next()? })
     }
 }
 
@@ -201,12 +242,21 @@ impl Borrowed {
             max,
             suspended: suspended.map(str::to_owned).collect(),
             shifts: fields.optional("shifts").map(str::to_owned),
+            controller: match fields.optional("controller") {
+                None => None,
+                Some(value) => {
+                    let settings = BorrowedSettings::parse(value);
+                    Some(settings.ok_or_else(|| fields.invalid("controller", value))?)
+                }
+            },
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rolling_provider::Share;
+
     use super::*;
 
     #[test]
@@ -220,6 +270,7 @@ mod tests {
             fault: false,
             owned: false,
             promoted: false,
+            released: None,
             gives_back: false,
             last_failed: None,
             last_retained: None,
@@ -236,6 +287,25 @@ mod tests {
             ..Record::example()
         };
         assert_eq!(Record::from_tags(&fresh.tags()), Ok(Some(fresh)));
+    }
+
+    #[test]
+    fn what_is_borrowed_of_a_controller_comes_back_and_fits_a_tag() {
+        let settings = |surge, deadline_seconds| ControllerSettings {
+            surge,
+            unavailable: Share::Percent(100),
+            min_ready_seconds: 4_000_000_000,
+            deadline_seconds,
+        };
+        let found = settings(Share::Percent(25), None);
+        let ours = settings(Share::Count(100_000), Some(600));
+        let controller = Some(BorrowedSettings { found, before: found, ours });
+        // A fleet with a controller has no processes and no second target group.
+        let borrowed = Borrowed { controller, ..Borrowed::default() };
+        let record = Record { borrowed, ..Record::example() };
+        let tags = record.tags();
+        assert!(tags.values().all(|value| value.len() <= 255), "{tags:?}");
+        assert_eq!(Record::from_tags(&tags), Ok(Some(record)));
     }
 
     #[test]

@@ -46,12 +46,10 @@ impl LogLines {
                 self.target_groups.clone_from(&preview.target_groups);
                 text::begins(preview, false)
             }
-            Event::BatchStarted { number, launches, instances, removed } => {
-                vec![format!("batch {number}: {}", batch(*launches, instances, *removed))]
+            Event::BatchStarted { number, .. } => {
+                vec![format!("batch {number}: {}", batch(event))]
             }
-            Event::Replacing { launches, instances, removed } => {
-                vec![batch(*launches, instances, *removed)]
-            }
+            Event::Replacing { .. } => vec![batch(event)],
             Event::RollingBack { reason, to, asked } => {
                 self.back_to = Some(to.clone());
                 text::rolling_back(reason, to, *asked)
@@ -114,8 +112,16 @@ impl LogLines {
 }
 
 /// Describes the instances of a batch, briefly.
-pub(crate) fn batch(launches: u32, instances: &[InstanceId], removed: bool) -> String {
-    if launches > 0 {
+pub(crate) fn batch(event: &Event) -> String {
+    let (Event::BatchStarted { launches, instances, removed, .. }
+    | Event::Replacing { launches, instances, removed }) = event
+    else {
+        return String::new();
+    };
+    if let Event::BatchStarted { at_most: Some(count), .. } = event {
+        return format!("replacing {count}");
+    }
+    if *launches > 0 {
         return format!("launching {launches} extra");
     }
     let ids: Vec<&str> = instances.iter().map(InstanceId::as_str).collect();

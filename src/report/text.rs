@@ -30,8 +30,13 @@ pub fn plan(name: &str, preview: &Preview) -> String {
         let size = counted(preview.size as usize, "instance");
         lines.push(format!("  policy     {}, {size}", preview.policy));
         let pace = if preview.continuous { "pace" } else { "batches" };
-        if preview.instance_refresh.is_empty() {
+        let keeps_own_pace = !preview.controller.is_empty() && preview.batches.is_empty();
+        if preview.instance_refresh.is_empty() && !keeps_own_pace {
             lines.push(format!("  {pace:<10} {}", batches(preview)));
+        }
+        for (index, phrase) in preview.controller.iter().enumerate() {
+            let label = if index == 0 { "controller" } else { "" };
+            lines.push(format!("  {label:<10} {phrase}"));
         }
         for (index, phrase) in preview.instance_refresh.iter().enumerate() {
             let label = if index == 0 { "refresh" } else { "" };
@@ -113,6 +118,9 @@ fn heading(name: &str, preview: &Preview) -> Vec<String> {
 pub(crate) fn pace(preview: &Preview) -> String {
     if let Some(percentages) = preview.instance_refresh.first() {
         return format!("by instance refresh, {percentages}");
+    }
+    if let Some(how) = preview.controller.first().filter(|_| preview.batches.is_empty()) {
+        return how.clone();
     }
     let message = batches(preview);
     match preview.continuous {
@@ -260,7 +268,7 @@ pub(crate) fn batches(preview: &Preview) -> String {
         .batches
         .iter()
         .map(|batch| match batch.launches {
-            0 => batch.replaces.len().to_string(),
+            0 => batch.size().to_string(),
             launches => format!("{launches} extra"),
         })
         .collect();

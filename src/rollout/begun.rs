@@ -16,6 +16,7 @@ pub(crate) fn begin(state: &mut RolloutState, plan: &Plan, now: Timestamp) -> Ve
         state.batch.finished += 1;
         events.push(Event::BatchFinished { number: state.batch.number });
     }
+    events.extend(plan.warning.clone().map(|warning| Event::Warned { warning }));
     events.extend(plan.begins.as_ref().map(|batch| begin_batch(state, batch)));
     state.choose(&plan.chosen);
     state.release(&plan.released, now);
@@ -46,7 +47,8 @@ fn begin_batch(state: &mut RolloutState, batch: &BatchStart) -> Event {
     match batch.number {
         Some(number) => {
             (state.batch.number, state.batch.open) = (number, true);
-            Event::BatchStarted { number, launches, instances, removed }
+            let at_most = batch.at_most;
+            Event::BatchStarted { number, launches, instances, removed, at_most }
         }
         None => Event::Replacing { launches, instances, removed },
     }

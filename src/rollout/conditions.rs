@@ -4,7 +4,7 @@ use rolling_provider::{Goal, ProviderError};
 
 use super::planner::{Input, impossible, is_converged};
 use crate::model::moment::moment;
-use crate::model::spec::Window;
+use crate::model::spec::{OnFailure, Window};
 use crate::record::command::Command;
 use crate::record::{Ending, Phase, Record, routing_fingerprint};
 
@@ -22,6 +22,7 @@ pub(crate) fn refuse(input: &Input<'_>, command: Option<Command>) -> Result<(), 
     refuse_changed_routing(input)?;
     refuse_template_of_another(input)?;
     refuse_surge(input)?;
+    refuse_without_history(input)?;
     if command.is_none() {
         refuse_restart(input)?;
     }
@@ -66,6 +67,14 @@ fn refuse_surge(input: &Input<'_>) -> Result<(), ProviderError> {
     let message = format!("the policy {policy} launches instances beside the fleet, and {why}");
     let error = ProviderError::invalid("check the policy", "policy", message);
     Err(error.with_remedy("use rolling with a batch size, or all_at_once"))
+}
+
+/// Refuses a rollback on failure where the platform's controller forgets what to go back to.
+fn refuse_without_history(input: &Input<'_>) -> Result<(), ProviderError> {
+    let asks = input.spec.on_failure == OnFailure::Rollback && input.look.controller.is_some();
+    let Some(why) = input.target.no_auto_rollback.as_ref().filter(|_| asks) else { return Ok(()) };
+    let error = ProviderError::invalid("check the document", "on_failure", why.clone());
+    Err(error.with_remedy("set revisionHistoryLimit above 0, or choose on_failure stop or pause"))
 }
 
 /// Refuses a restart of instances that are yet to be launched, which would never end, and one where

@@ -9,6 +9,7 @@ mod batch;
 mod between_batches;
 mod borrow;
 pub mod check;
+mod controller;
 mod deadlines;
 mod dry_run;
 pub(crate) mod due;

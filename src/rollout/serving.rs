@@ -55,6 +55,9 @@ pub(crate) fn trouble(target: &Target, instance: &Instance) -> String {
             }
         };
     }
+    if let Some(trouble) = &instance.trouble {
+        return trouble.message.clone();
+    }
     if instance.lifecycle != Lifecycle::InService {
         return out_of_service(target, instance);
     }

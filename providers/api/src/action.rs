@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{InstanceId, Revision, TargetGroupId};
+use crate::{ControllerSettings, InstanceId, Revision, TargetGroupId};
 
 /// Tags of the rollout record: keys start with `rolling:`, values have only characters that ELBv2
 /// tags allow, and at most 255 of them.
@@ -146,6 +146,17 @@ pub enum Action {
         /// From 0 to 100.
         percent: u32,
     },
+    /// Set what the platform's controller rolls to, and within which bounds, all in one call. What is
+    /// left out stays. Refused where somebody has changed any of it since the last look. Only for a
+    /// fleet with a controller.
+    SetRollout {
+        /// What every instance is to run.
+        to: Option<Revision>,
+        /// The bounds, and when an instance counts.
+        settings: Option<ControllerSettings>,
+        /// Whether it replaces nothing more.
+        paused: Option<bool>,
+    },
     /// Terminate one instance. An instance that is already gone or terminating is no error.
     Terminate {
         /// The victim, named.
@@ -225,6 +236,16 @@ impl fmt::Display for Action {
             }
             Action::Shift { percent } => {
                 write!(f, "send {percent} % of the requests to the second target group")
+            }
+            Action::SetRollout { to, settings, paused } => {
+                let to = to.as_ref().map(|to| format!("roll to {to}"));
+                let within = settings.map(|settings| {
+                    let ControllerSettings { surge, unavailable, .. } = settings;
+                    format!("allow a surge of {surge} and {unavailable} unavailable")
+                });
+                let paused = paused.map(|paused| if paused { "pause" } else { "go on" }.to_owned());
+                let parts: Vec<String> = to.into_iter().chain(within).chain(paused).collect();
+                write!(f, "have the controller {}", parts.join(", "))
             }
             Action::Terminate { instance, decrement } => {
                 let how = if *decrement { " without replacement" } else { "" };

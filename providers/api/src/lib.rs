@@ -3,7 +3,7 @@
 //! An adapter reports the current state ([`Observation`]) and performs mutations ([`Action`]). It
 //! contains no policy (batch size, floor, order) and never waits for the fleet: deciding and waiting
 //! belong to the engine. Read in this order: ids, target, observation, goal, action, error, fleet,
-//! delegated_rollout, clock.
+//! controller, delegated_rollout, clock.
 //!
 //! The crate has only types and traits, and depends on no cloud. An adapter implements [`Fleet`]
 //! for one. What is written against [`Fleet`] works with every adapter:
@@ -25,6 +25,7 @@
 
 mod action;
 mod clock;
+mod controller;
 mod delegated_rollout;
 mod error;
 mod fleet;
@@ -35,6 +36,7 @@ mod target;
 
 pub use action::{Action, Tags};
 pub use clock::{Clock, Timestamp};
+pub use controller::{ControllerSettings, ControllerStatus, Share};
 pub use delegated_rollout::{
     DelegatedRollout, DelegatedRolloutState, InstanceRefreshPreferences, RolloutController,
     SetAside,
@@ -44,7 +46,7 @@ pub use fleet::{Activity, ActivityKind, Alarm, Done, Examination, Fleet, Termina
 pub use goal::{Goal, Restart};
 pub use ids::{InstanceId, Revision, TargetGroupId};
 pub use observation::{
-    Capacity, Instance, Lifecycle, Observation, TargetHealth, TargetState, Units, Update,
-    UpdateState,
+    Capacity, Instance, InstanceTrouble, Lifecycle, Observation, TargetHealth, TargetState, Units,
+    Update, UpdateState,
 };
 pub use target::{LifecycleHook, Processes, ScheduledAction, Target, TargetGroup};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{InstanceId, Revision, Tags, TargetGroupId, Timestamp};
+use crate::{ControllerStatus, InstanceId, Revision, Tags, TargetGroupId, Timestamp};
 
 /// One look at the fleet. Reads may lag behind what was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,9 @@ pub struct Observation {
     pub shifted: Option<BTreeSet<u32>>,
     /// Suspended processes of the fleet (`AZRebalance`, ...), by this program or by others.
     pub suspended: BTreeSet<String>,
+    /// What the platform's controller shows that replaces the instances; `None` where the engine
+    /// itself does.
+    pub controller: Option<ControllerStatus>,
     /// The rollout record found on the target: every tag whose key starts with `rolling:`.
     pub record: Tags,
 }
@@ -107,6 +110,8 @@ pub struct Instance {
     pub stands_for: Option<InstanceId>,
     /// Why it terminated unexpectedly, in the cloud's own text.
     pub ended: Option<String>,
+    /// Why it does not serve, where the platform itself says so.
+    pub trouble: Option<InstanceTrouble>,
     /// Its current update in place. Until that is over, what it runs is unknown.
     pub update: Option<Update>,
     /// Its health in each target group that lists it. A group that does not list it is absent.
@@ -136,10 +141,20 @@ impl Instance {
             owned: true,
             stands_for: None,
             ended: None,
+            trouble: None,
             update: None,
             targets: target_groups.into_iter().map(|group| (group, health.clone())).collect(),
         }
     }
+}
+
+/// Why an instance does not serve, as the platform says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceTrouble {
+    /// The platform's own words.
+    pub message: String,
+    /// Whether it never will: waiting does not help.
+    pub is_final: bool,
 }
 
 /// An update in place, by [`crate::Action::Update`].

@@ -52,6 +52,9 @@ pub struct Target {
     pub blockers: Vec<ProviderError>,
     /// Why no instance refresh of the fleet can roll back on its own, if that is the case.
     pub no_auto_rollback: Option<String>,
+    /// The platform's controller that replaces the instances, for messages: `the Deployment
+    /// controller`; `None` where the engine itself does.
+    pub controller: Option<&'static str>,
     /// What a reader of the plan should know: a weak health check, a stopped listener.
     pub warnings: Vec<String>,
     /// Warnings for rollouts that take longer than the given time.
@@ -117,6 +120,7 @@ impl Target {
             protected_by: None,
             blockers: Vec::new(),
             no_auto_rollback: None,
+            controller: None,
             warnings: Vec::new(),
             warnings_of_long: Vec::new(),
         }

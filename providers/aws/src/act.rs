@@ -64,7 +64,10 @@ impl AutoScalingGroupFleet {
                 in_place::perform(&self.aws, self.updates.as_ref(), action).await
             }
             Action::Shift { percent } => self.shift(*percent, action).await,
-            Action::TagMember { .. } | Action::UntagMember { .. } | Action::Launch { .. } => {
+            Action::TagMember { .. }
+            | Action::UntagMember { .. }
+            | Action::Launch { .. }
+            | Action::SetRollout { .. } => {
                 let name = &self.group.name;
                 let message = format!("group {name:?} looks after its instances: cannot {action}");
                 Err(ProviderError::invalid("act", "", message))
@@ -265,6 +268,7 @@ fn is_empty(action: &Action) -> bool {
         | Action::Update { .. }
         | Action::Confirm { .. }
         | Action::Shift { .. }
+        | Action::SetRollout { .. }
         | Action::Terminate { .. } => false,
     }
 }

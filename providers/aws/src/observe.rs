@@ -49,6 +49,7 @@ impl AutoScalingGroupFleet {
         let instances = instances.collect();
         let suspended = group.suspended_processes().iter();
         let mut look = Observation {
+            controller: None,
             at,
             instances,
             capacity: Some(capacity(&group)),

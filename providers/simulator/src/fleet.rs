@@ -139,6 +139,7 @@ impl Simulator {
         let instances = state.instances.iter().filter(|(_, instance)| lists(instance));
         let described = instances.map(|(id, i)| (id.clone(), self.describe(i, state.now)));
         Observation {
+            controller: None,
             at: state.now,
             instances: described.collect(),
             reserve: Default::default(),
@@ -169,6 +170,7 @@ impl Simulator {
             owned: !self.config.unmanaged || instance.tags.contains_key(OWNED),
             stands_for: instance.stands_for.clone(),
             ended: None,
+            trouble: None,
             update: instance.update.as_ref().map(|update| Update {
                 to: update.to.clone(),
                 token: update.token.clone(),
@@ -254,6 +256,7 @@ impl Fleet for Simulator {
             no_surge: None,
             blockers: Vec::new(),
             no_auto_rollback: None,
+            controller: None,
             protected_by: None,
             warnings_of_long: Vec::new(),
             warnings,

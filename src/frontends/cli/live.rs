@@ -38,17 +38,15 @@ impl LiveDisplay {
                 }
             }
             Event::Started { .. } | Event::Acted { .. } => {}
-            Event::Replacing { launches, instances, removed } => {
-                self.line(&batch(*launches, instances, *removed));
-            }
+            Event::Replacing { .. } => self.line(&batch(&envelope.event)),
             Event::RollingBack { reason, to, asked } => {
                 for line in text::rolling_back(reason, to, *asked) {
                     self.line(&line);
                 }
                 self.bar.set_prefix(printable::line(&format!("on {to}")).into_owned());
             }
-            Event::BatchStarted { number, launches, instances, removed } => {
-                self.line(&format!("batch {number}: {}", batch(*launches, instances, *removed)));
+            Event::BatchStarted { number, .. } => {
+                self.line(&format!("batch {number}: {}", batch(&envelope.event)));
             }
             Event::Waiting { on } => self.wait_for(on),
             Event::Progressed { updated, serving, size } => {

@@ -213,8 +213,7 @@ pub(crate) fn target_key(method: &str, params: &Value) -> Option<String> {
         "resource.delete" => &params["prior"],
         _ => return None,
     };
-    let named = |place: &str| Some(format!("{place} {}", config.pointer(place)?.as_str()?));
-    crate::document::target_names().find_map(named)
+    crate::document::named_target(config).map(|(place, name)| format!("{place} {name}"))
 }
 
 /// Reads the parameters of `method`.

@@ -120,6 +120,7 @@ impl PrivateState {
         let all = all.flat_map(|(runs, count)| (0..*count).map(move |index| (runs, index)));
         let named = |(index, it)| (InstanceId::new(format!("{index:06}")), instance(it));
         let look = Observation {
+            controller: None,
             at: Timestamp(0),
             instances: all.enumerate().map(named).collect(),
             capacity: Some(Capacity { min: 0, max: self.size, desired: self.size, units: None }),

@@ -24,6 +24,8 @@ pub struct Plan {
     pub(crate) chosen: BTreeSet<InstanceId>,
     /// Whether the current batch ends with this plan.
     pub(crate) batch_ends: bool,
+    /// What people should be warned of.
+    pub(crate) warning: Option<String>,
     /// What to ask the gates in the background, until a plan asks something else.
     pub(crate) asks: Option<Ask>,
     /// The hook to run in the background, until a plan names none.
@@ -83,6 +85,7 @@ impl Plan {
             begins: None,
             chosen: BTreeSet::new(),
             batch_ends: false,
+            warning: None,
             asks: None,
             hook: None,
             prepared: BTreeSet::new(),
@@ -148,6 +151,8 @@ pub struct BatchStart {
     pub(crate) recorded: Option<u32>,
     /// Whether its instances go without a replacement.
     pub(crate) removed: bool,
+    /// How many instances go, where the platform's controller chooses them.
+    pub(crate) at_most: Option<u32>,
 }
 
 impl BatchStart {
@@ -162,7 +167,7 @@ impl BatchStart {
             Pacing::Batch => Some(input.state.batch.number + 1),
             Pacing::Continuous => None,
         };
-        BatchStart { number, victims, launches, recorded, removed: false }
+        BatchStart { number, victims, launches, recorded, removed: false, at_most: None }
     }
 }
 

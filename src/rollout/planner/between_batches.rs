@@ -9,16 +9,26 @@ use crate::record::{ReachedCheckpoint, Record};
 
 /// Waits deliberately: between two batches, or at a checkpoint. Returns whether it does.
 pub(super) fn wait(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
-    let Input { spec, state, now, .. } = *input;
-    if view.busy() > 0 || state.direction.rolls_back.is_some() {
+    if view.busy() > 0 || input.state.direction.rolls_back.is_some() {
         return false;
     }
+    wait_after_batch(input, view, pace::reached(input, view), plan)
+}
+
+/// Waits deliberately, with a batch over and the checkpoint `reached`. Returns whether it does.
+pub(super) fn wait_after_batch(
+    input: &Input<'_>,
+    view: &View<'_>,
+    reached: Option<Checkpoint>,
+    plan: &mut Plan,
+) -> bool {
+    let Input { spec, state, now, .. } = *input;
     // The gates must pass before the operator is asked to approve a checkpoint.
     if gate::is_closed(input, view) {
         gate::ask(input, view, plan);
         return true;
     }
-    if let Some(ahead) = pace::reached(input, view) {
+    if let Some(ahead) = reached {
         let message = format!("checkpoint at {} percent", ahead.percentage);
         match ahead.ends() {
             Some(expiry) => wait_at(input, ahead, expiry, message, plan),

@@ -191,7 +191,7 @@ fn discard(input: &Input<'_>) -> Option<Step> {
 }
 
 /// Returns the record of this rollout: the one found, brought up to date, or a new one.
-fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
+pub(super) fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
     let Input { target, state, .. } = *input;
     let Some(found) = &state.record else { return begin(input, view, None) };
     let mut record = found.clone();
@@ -287,6 +287,7 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
         acknowledged: Vec::new(),
         owned: false,
         promoted: false,
+        released: None,
         victims: InstanceSet::default(),
         hooks: hook::begin(input, previous),
         borrowed: borrowed(input, view, previous),
@@ -310,7 +311,7 @@ fn still_borrows(previous: Option<&Record>) -> bool {
 ///
 /// The record names the instance, so that a crash before it is tagged does not count it again. Once
 /// it is tagged, the record may forget it.
-fn count_failure(input: &Input<'_>, record: &mut Record) -> Option<Step> {
+pub(super) fn count_failure(input: &Input<'_>, record: &mut Record) -> Option<Step> {
     let state = input.state;
     let (id, reason) =
         state.failures.failed.iter().find(|(id, _)| !state.failures.counted.contains(*id))?;

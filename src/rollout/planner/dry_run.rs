@@ -45,7 +45,7 @@ pub(crate) fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
             launched += launches;
             dry_run.launch(launches);
             let launches = u32::try_from(launches).unwrap_or(u32::MAX);
-            batches.push(BatchPreview { launches, replaces: Vec::new() });
+            batches.push(BatchPreview { launches, replaces: Vec::new(), at_most: None });
             continue;
         }
         let limit = if dry_run.old <= launched { slots } else { slots.min(allowed) };
@@ -59,7 +59,7 @@ pub(crate) fn batches(input: &Input<'_>, view: &View<'_>) -> Vec<BatchPreview> {
         if waits {
             dry_run.wait();
         } else {
-            batches.push(BatchPreview { launches: 0, replaces });
+            batches.push(BatchPreview { launches: 0, replaces, at_most: None });
         }
     }
     batches

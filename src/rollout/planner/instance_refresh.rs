@@ -59,6 +59,7 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
         policy: spec.policy.name(),
         continuous: false,
         instance_refresh: preferences.as_ref().map(phrases).unwrap_or_default(),
+        controller: Vec::new(),
         batches: Vec::new(),
         checkpoints: spec.checkpoints.iter().map(|checkpoint| checkpoint.percentage).collect(),
         requests: None,

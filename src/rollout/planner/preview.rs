@@ -24,6 +24,9 @@ pub fn preview(input: &Input<'_>) -> Preview {
     if matches!(spec.engine, Executor::InstanceRefresh { .. }) {
         return super::instance_refresh::preview(input);
     }
+    if let Some(status) = &input.look.controller {
+        return super::controller::preview(input, status);
+    }
     let view = View::new(input);
     let changes = !is_converged(input);
     let paused = changes && is_paused(input);
@@ -57,6 +60,7 @@ pub fn preview(input: &Input<'_>) -> Preview {
         policy: spec.policy.name(),
         continuous: spec.pacing == Pacing::Continuous,
         instance_refresh: Vec::new(),
+        controller: Vec::new(),
         checkpoints: costs::checkpoints_ahead(input).iter().map(|it| it.percentage).collect(),
         requests: requests(input),
         hooks: hooks(input),
@@ -75,7 +79,7 @@ pub fn preview(input: &Input<'_>) -> Preview {
 }
 
 /// Returns the revision that the instances run, or where they run several, where they come from.
-fn runs(input: &Input<'_>, view: &View<'_>) -> Option<Revision> {
+pub(super) fn runs(input: &Input<'_>, view: &View<'_>) -> Option<Revision> {
     match borrow::replaces_nothing(input, view) {
         true => Some(input.target.revision.clone()),
         false => run_by::adopted(input, view).or_else(|| input.look.template.clone()),
@@ -261,7 +265,7 @@ fn no_way_back(input: &Input<'_>, view: &View<'_>) -> Option<String> {
 }
 
 /// Whether the rollout that is found waits for a decision, and this process brings none.
-fn is_paused(input: &Input<'_>) -> bool {
+pub(super) fn is_paused(input: &Input<'_>) -> bool {
     let Input { target, state, .. } = *input;
     let brings_none = !state.direction.resume && state.control.is_none();
     let is_paused = |record: &Record| {
@@ -271,7 +275,7 @@ fn is_paused(input: &Input<'_>) -> bool {
 }
 
 /// Says what an apply does with the rollout that it finds.
-fn found_record(input: &Input<'_>, record: &Record) -> String {
+pub(super) fn found_record(input: &Input<'_>, record: &Record) -> String {
     let Input { target, state, .. } = *input;
     let is_same = record.leads_to(&target.goal());
     if is_paused(input) {

@@ -102,7 +102,7 @@ pub(crate) fn check_failure(input: &Input<'_>, view: &View<'_>) -> Option<Verdic
 
 /// The circuit breaker. The failures in the record count: they are the same before and after a
 /// crash.
-fn too_many_failures(input: &Input<'_>) -> Option<Verdict> {
+pub(super) fn too_many_failures(input: &Input<'_>) -> Option<Verdict> {
     let Input { spec, target, state, .. } = *input;
     let record =
         state.standing(target).filter(|record| record.failures >= spec.failure_threshold)?;
@@ -126,7 +126,7 @@ fn too_many_failures(input: &Input<'_>) -> Option<Verdict> {
     Some(fail(input, cause, reason))
 }
 
-fn gates_failed(input: &Input<'_>) -> Option<Verdict> {
+pub(super) fn gates_failed(input: &Input<'_>) -> Option<Verdict> {
     let Input { target, state, now, .. } = *input;
     let message = state.gates.failed.as_ref()?;
     let is_half_way = state.record.as_ref().is_some_and(|record| continues(record, target));
@@ -139,7 +139,7 @@ fn gates_failed(input: &Input<'_>) -> Option<Verdict> {
 }
 
 /// What the failure of a hook on the way forward leads to, as the document says.
-fn hook_failed(input: &Input<'_>) -> Option<Verdict> {
+pub(super) fn hook_failed(input: &Input<'_>) -> Option<Verdict> {
     let failed = input.state.hooks.failed.as_ref()?;
     let cause = Some(Cause::Hook);
     let halt = Halt { cause, ..Halt::failed(failed.reason.clone(), input.now) };

@@ -363,6 +363,10 @@ fn is_not_blamed(input: &Input<'_>, history: Option<&InstanceHistory>) -> bool {
 pub(crate) fn is_converged(input: &Input<'_>) -> bool {
     let view = View::new(input);
     let template = input.look.template.as_ref().map(|found| input.target.resolve(found));
+    if let Some(status) = &input.look.controller {
+        let is_done = status.observed && status.complete && !status.paused;
+        return is_done && template == Some(&input.target.revision) && input.state.record.is_none();
+    }
     view.old().next().is_none()
         && view.standby.is_empty()
         && (!input.launches() || template == Some(&input.target.revision))

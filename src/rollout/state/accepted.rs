@@ -114,11 +114,13 @@ impl RolloutState {
                 self.sizes.caught_up(*to, now);
             }
             Action::SuspendProcesses { .. } => self.suspended = true,
+            Action::SetRollout { to: Some(to), .. } => self.rolled_to = Some(to.clone()),
             Action::MoveTemplate { .. } => {
                 self.launches.launched.template_moved(self.launches.missing.len(), now)
             }
             Action::WriteRecord { .. }
             | Action::EraseRecord { .. }
+            | Action::SetRollout { .. }
             | Action::Tag { .. }
             | Action::TagMember { .. }
             | Action::UntagMember { .. }

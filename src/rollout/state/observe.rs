@@ -190,7 +190,10 @@ impl RolloutState {
             && instance.lifecycle.is_live()
             && !self.failures.failed.contains_key(id)
             && let Some(reason) = overdue.unwrap_or_else(|| {
-                history.overdue(health, serves, now).or_else(|| history.became_unhealthy(evaluated))
+                let hopeless = instance.trouble.as_ref().filter(|trouble| trouble.is_final);
+                let hopeless = hopeless.map(|trouble| trouble.message.clone());
+                let overdue = hopeless.or_else(|| history.overdue(health, serves, now));
+                overdue.or_else(|| history.became_unhealthy(evaluated))
             })
         {
             self.failures.failed.insert(id.clone(), reason);
@@ -312,6 +315,8 @@ impl RolloutState {
             let reason = match ended {
                 _ if history.soaked => continue,
                 Some(why) => format!("it was terminated, but not by the rollout: {why}"),
+                // A controller removes whoever is not ready first, whatever the reason.
+                None if look.controller.is_some() => continue,
                 None if history.called_unhealthy && !look.is_unmanaged() => {
                     // The fleet takes an instance out of rotation before it removes it.
                     let in_rotation = history.trouble_in_rotation.as_ref();

@@ -71,6 +71,8 @@ pub struct RolloutState {
     /// Whether this engine has suspended the processes to suspend once. If they run again
     /// meanwhile, somebody wants them to.
     pub(crate) suspended: bool,
+    /// What this engine has had the platform's controller roll to, last.
+    pub(crate) rolled_to: Option<Revision>,
     /// Whether this engine has erased the record: its rollout is over, whatever a late look says.
     pub(crate) over: bool,
     pub(super) observed_once: bool,

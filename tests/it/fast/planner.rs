@@ -87,6 +87,7 @@ pub fn record() -> Record {
         surge_before: 0,
         gives_back: false,
         promoted: false,
+        released: None,
         failures: 0,
         last_failed: None,
         retained_failed: 0,

@@ -67,6 +67,7 @@ impl InstancesFleet {
             | Action::ResumeProcesses { .. }
             | Action::MoveTemplate { .. }
             | Action::SetCapacity { .. }
+            | Action::SetRollout { .. }
             | Action::Shift { .. }
             | Action::ApplyScheduledAction { .. } => {
                 let message = format!("no group looks after these instances: cannot {action}");

@@ -68,6 +68,7 @@ impl InstancesFleet {
         }
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
         let mut look = Observation {
+            controller: None,
             at,
             instances,
             capacity: None,
@@ -180,6 +181,7 @@ fn instance(
         .state_reason()
         .filter(|reason| lifecycle == Lifecycle::Terminating && reason.code() != Some(BY_A_USER));
     Instance {
+        trouble: None,
         revision: revision(tags),
         zone: zone.unwrap_or_default().to_owned(),
         units: 1,

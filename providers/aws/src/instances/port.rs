@@ -194,6 +194,7 @@ impl InstancesFleet {
             protected_by: None,
             blockers: found.blockers,
             no_auto_rollback: None,
+            controller: None,
             warnings,
             warnings_of_long: self.aws.ends.warning(self.clock.0.wall()).into_iter().collect(),
         })

@@ -39,8 +39,8 @@ impl Simulator {
                 self.launch_unmanaged(state, revision, source_instance, token)?;
             }
             Action::Release { instance } => state.release(instance),
-            // Nothing is kept in reserve here.
-            Action::Discard { .. } => {}
+            // Nothing is kept in reserve here, and there is no controller.
+            Action::Discard { .. } | Action::SetRollout { .. } => {}
             Action::Tag { instance, key, value } => tag(state, instance, key, value)?,
             Action::Detach { instance, decrement } => {
                 let lives = state.instances.get(instance).is_some_and(|i| i.gone_at.is_none());

@@ -246,6 +246,7 @@ pub fn record(id: &str, to: &Revision, generation: u64) -> Record {
         surge_before: 0,
         gives_back: false,
         promoted: false,
+        released: None,
         failures: 0,
         last_failed: None,
         retained_failed: 0,

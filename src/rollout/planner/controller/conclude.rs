@@ -1,0 +1,109 @@
+//! What a rollout by a controller waits for, and how it ends well.
+
+use rolling_provider::{Action, ControllerStatus, InstanceId, Lifecycle};
+
+use super::super::input::Input;
+use super::super::{Plan, Step, View, deadlines, gate, hook, launch};
+use super::standing::restored;
+use crate::model::wait::{Wait, WaitKind};
+use crate::record::Record;
+
+/// Waits until the platform shows `what`.
+pub(super) fn wait_for_change(input: &Input<'_>, what: &str, plan: &mut Plan) {
+    plan.wait(Wait {
+        kind: WaitKind::Change,
+        instances: Vec::new(),
+        detail: Some(format!("of {what}")),
+        deadline: deadlines::progress_deadline(input),
+    });
+}
+
+/// Waits for the instances that the controller creates, and for those that it removes.
+pub(super) fn wait_for_new(
+    input: &Input<'_>,
+    view: &View<'_>,
+    status: &ControllerStatus,
+    plan: &mut Plan,
+) {
+    let health = &input.spec.health;
+    let there = view.members.iter().filter(|member| member.is_new).count();
+    let missing = (status.asked as usize).saturating_sub(there);
+    if missing > 0 {
+        let detail = status.refused.clone().unwrap_or_else(|| format!("{missing} to go"));
+        let deadline = deadlines::progress_deadline(input);
+        let (kind, instances, detail) = (WaitKind::Launch, Vec::new(), Some(detail));
+        plan.wait(Wait { kind, instances, detail, deadline });
+    }
+    let new: Vec<_> = view.unsoaked().collect();
+    let idle: Vec<_> = new.iter().filter(|member| !member.serves).collect();
+    if !idle.is_empty() {
+        let due = idle.iter().filter_map(|m| m.history.map(|history| history.deadline(health)));
+        let trouble = idle.iter().find_map(|m| m.history.and_then(|it| it.trouble.clone()));
+        plan.wait(Wait {
+            kind: WaitKind::Health,
+            instances: idle.iter().map(|member| member.id.clone()).collect(),
+            detail: trouble,
+            deadline: due.min().unwrap_or(input.now + health.healthy_timeout),
+        });
+    }
+    let soaking: Vec<_> = new.iter().filter(|member| member.serves).collect();
+    if !soaking.is_empty() {
+        let since = soaking.iter().filter_map(|m| m.history.and_then(|it| it.serving_since));
+        let over = since.map(|since| since + health.min_healthy_time).min();
+        plan.wait(Wait {
+            kind: WaitKind::Soak,
+            instances: soaking.iter().map(|member| member.id.clone()).collect(),
+            detail: Some(humantime::format_duration(health.min_healthy_time).to_string()),
+            deadline: over.unwrap_or(input.now + health.min_healthy_time),
+        });
+    }
+    if plan.waiting_on.is_empty() {
+        wait_for_old(input, plan);
+    }
+}
+
+/// Waits for the instances that the controller removes.
+fn wait_for_old(input: &Input<'_>, plan: &mut Plan) {
+    let going = input.look.instances.iter().filter(|(_, instance)| {
+        instance.lifecycle == Lifecycle::Terminating || !input.target.wants(instance)
+    });
+    let instances: Vec<InstanceId> = going.map(|(id, _)| id.clone()).collect();
+    let deadline = deadlines::progress_deadline(input);
+    let kind = if instances.is_empty() { WaitKind::Change } else { WaitKind::Termination };
+    let detail = instances.is_empty().then(|| "of the controller's status".to_owned());
+    plan.wait(Wait { kind, instances, detail, deadline });
+}
+
+/// Plans the end of a rollout that is done: the gates, what is put back, the bake time, and the end of
+/// the record.
+pub(super) fn finish(
+    input: &Input<'_>,
+    view: &View<'_>,
+    status: &ControllerStatus,
+    record: &Record,
+    plan: &mut Plan,
+) {
+    if gate::is_closed(input, view) {
+        gate::ask(input, view, plan);
+        return;
+    }
+    if let Some(step) = put_back(status, record) {
+        plan.actions.push(step);
+        return;
+    }
+    if gate::bake(input, plan) || hook::after_rollout(input, input.outcome_when_done(), plan) {
+        return;
+    }
+    plan.actions.extend(launch::erase(input, record));
+}
+
+/// Returns what puts the controller's settings back, and has it go on, where that is not so already.
+pub(super) fn put_back(status: &ControllerStatus, record: &Record) -> Option<Step> {
+    let settings = restored(record, status.settings);
+    let is_back = settings == status.settings && !status.paused;
+    (!is_back).then(|| {
+        let settings = (settings != status.settings).then_some(settings);
+        let paused = status.paused.then_some(false);
+        Step::new(Action::SetRollout { to: None, settings, paused })
+    })
+}

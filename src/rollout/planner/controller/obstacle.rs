@@ -1,0 +1,96 @@
+//! What ends a rollout by a controller early: what fails, and what others do meanwhile.
+
+use rolling_provider::ControllerStatus;
+
+use super::super::deadlines::progress_deadline;
+use super::super::input::Input;
+use super::super::{Verdict, View, failure, no_progress, stop_conditions};
+use crate::model::event::Cause;
+use crate::record::{BorrowedSettings, Record};
+use crate::rollout::rollback_reason::unfinished;
+use crate::rollout::state::Halt;
+
+/// Returns why the rollout cannot continue, if it cannot.
+pub(super) fn check(
+    input: &Input<'_>,
+    view: &View<'_>,
+    status: &ControllerStatus,
+) -> Option<Verdict> {
+    set_by_others(input, status)
+        .map(|reason| Verdict::Halt(by_others(input, reason)))
+        .or_else(|| stop_conditions::too_many_failures(input))
+        .or_else(|| stop_conditions::gates_failed(input))
+        .or_else(|| stop_conditions::hook_failed(input))
+        .or_else(|| exceeded(input, view, status))
+        .or_else(|| {
+            let is_late = input.now >= progress_deadline(input);
+            is_late.then(|| no_progress::no_progress(input, view))
+        })
+}
+
+/// Says that somebody else rolls the fleet to something else, or within other bounds.
+fn set_by_others(input: &Input<'_>, status: &ControllerStatus) -> Option<String> {
+    let record = input.state.standing(input.target)?;
+    let ours = input.state.rolled_to.as_ref() == Some(&input.target.revision);
+    let by = match status.managers.as_slice() {
+        [] => String::new(),
+        managers => format!(" ({})", managers.join(", ")),
+    };
+    let template = input.look.template.as_ref();
+    // What this engine has had the controller roll to shows in every later look.
+    if ours && template != Some(&input.target.revision) {
+        let now = template.map_or("an unknown revision".to_owned(), ToString::to_string);
+        return Some(format!(
+            "somebody else has set the template to {now}{by}: the rollout to {} does not fight that",
+            input.target.revision
+        ));
+    }
+    let is_other = ours && !is_known(record, status);
+    is_other.then(|| {
+        let settings = &status.settings;
+        format!(
+            "somebody else has set the bounds to a surge of {} and {} unavailable{by}: the rollout \
+             cannot keep its promises beside that",
+            settings.surge, settings.unavailable
+        )
+    })
+}
+
+/// Whether the bounds are some that the record knows.
+fn is_known(record: &Record, status: &ControllerStatus) -> bool {
+    record.borrowed.controller.is_none_or(|BorrowedSettings { found, before, ours }| {
+        [found, before, ours].iter().any(|known| {
+            (known.surge, known.unavailable) == (status.settings.surge, status.settings.unavailable)
+        })
+    })
+}
+
+/// Returns the end of a rollout that somebody else keeps from ending.
+fn by_others(input: &Input<'_>, reason: String) -> Halt {
+    let reason = match &input.state.direction.rolls_back {
+        Some(first) => unfinished(&reason, first),
+        None => reason,
+    };
+    Halt { fault: false, cause: Some(Cause::Others), ..Halt::failed(reason, input.now) }
+}
+
+/// Returns what follows where the controller says that it is stuck, by what it waits for.
+fn exceeded(input: &Input<'_>, view: &View<'_>, status: &ControllerStatus) -> Option<Verdict> {
+    let message = status.exceeded.as_ref()?;
+    let is_ours = input.look.template.as_ref() == Some(&input.target.revision)
+        && input.state.standing(input.target).is_some_and(|record| record.released.is_some());
+    if !is_ours || !status.observed || status.paused || status.complete {
+        return None;
+    }
+    let mut idle = view.members.iter().filter(|member| member.is_new && !member.serves);
+    let why = status.refused.clone().or_else(|| {
+        let member = idle.next()?;
+        let trouble = member.history.and_then(|history| history.trouble.clone())?;
+        Some(format!("{}: {trouble}", member.id))
+    });
+    let (cause, why) = match (&status.refused, why) {
+        (Some(_), Some(why)) => (Cause::Capacity, format!("; {why}")),
+        (_, why) => (Cause::Revision, why.map_or(String::new(), |why| format!("; {why}"))),
+    };
+    Some(failure::fail(input, cause, format!("{message}{why}")))
+}

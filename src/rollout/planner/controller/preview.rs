@@ -1,0 +1,166 @@
+//! Preview of a rollout by a controller: what it is told, and what that amounts to.
+
+use std::time::Duration;
+
+use rolling_provider::{ControllerSettings, ControllerStatus};
+
+use super::super::deadlines::ASSUMED_BOOT;
+use super::super::input::Input;
+use super::super::preview::{found_record, is_paused, runs};
+use super::super::{View, is_converged};
+use super::settings::at_own_pace;
+use super::step;
+use crate::model::preview::{AtWorst, BatchPreview, Borrowing, Preview};
+use crate::model::spec::{OnFailure, Policy};
+
+/// Previews what the controller would be told now.
+pub(crate) fn preview(input: &Input<'_>, status: &ControllerStatus) -> Preview {
+    let Input { spec, target, state, .. } = *input;
+    let view = View::new(input);
+    let (window, changes) = (view.window, !is_converged(input));
+    let paused = changes && is_paused(input);
+    let rolls = changes && !paused && state.direction.halt.is_none();
+    let passed = state.record.as_ref().filter(|record| record.leads_to(&target.goal()));
+    let passed = passed.map_or(0, |record| record.checkpoints_passed);
+    let steps = if rolls { step::sizes(input, &view, status, passed) } else { Vec::new() };
+    let expected = if rolls { expected(input, &view, steps.len()) } else { Duration::ZERO };
+    let ahead = spec.checkpoints.iter().skip(passed as usize);
+    Preview {
+        changes,
+        paused,
+        target: target.name.clone(),
+        kind: target.kind,
+        from: runs(input, &view),
+        to: target.revision.clone(),
+        restart: None,
+        target_groups: target.rotation().map(|g| (g.id.clone(), g.name.clone())).collect(),
+        size: window.size,
+        policy: spec.policy.name(),
+        continuous: false,
+        instance_refresh: Vec::new(),
+        controller: if rolls { phrases(input, &view, &steps) } else { Vec::new() },
+        batches: steps.into_iter().map(of_step).collect(),
+        checkpoints: ahead.map(|checkpoint| checkpoint.percentage).collect(),
+        requests: None,
+        hooks: Vec::new(),
+        gates: spec.gates.phrases(),
+        rollout_hooks: spec.hooks.phrases(),
+        floor: window.floor(),
+        units: None,
+        ceiling: window.ceiling(),
+        sets_template: None,
+        borrows: if rolls { borrows(input, &view, status) } else { Vec::new() },
+        expected_seconds: expected.as_secs(),
+        boot_assumed: target.boot.is_none() && rolls,
+        may_wait: Vec::new(),
+        at_worst: rolls.then(|| at_worst(input, &view)),
+        left_alone: Vec::new(),
+        at_work: None,
+        command: None,
+        warnings: warnings(input, &view, status, rolls),
+    }
+}
+
+fn of_step(size: u32) -> BatchPreview {
+    BatchPreview { launches: 0, replaces: Vec::new(), at_most: Some(size) }
+}
+
+/// Says how the controller replaces the instances.
+fn phrases(input: &Input<'_>, view: &View<'_>, steps: &[u32]) -> Vec<String> {
+    let size = view.window.size;
+    let (surge, unavailable) = at_own_pace(input.spec.policy, size);
+    let controller = input.target.controller.unwrap_or("the controller");
+    match (steps.is_empty(), input.spec.policy) {
+        (true, _) => vec![format!(
+            "{controller} replaces them at its own pace, a surge of {surge} and {unavailable} \
+             unavailable at most"
+        )],
+        (false, Policy::Immutable) => vec![format!(
+            "{controller} creates the new set beside the old one, and is paused after each batch"
+        )],
+        (false, _) => {
+            vec![format!("{controller} replaces them, and is paused after each batch but the last")]
+        }
+    }
+}
+
+fn borrows(input: &Input<'_>, view: &View<'_>, status: &ControllerStatus) -> Vec<Borrowing> {
+    let found = input.state.record.as_ref().and_then(|record| record.borrowed.controller);
+    let found = found.map_or(status.settings, |borrowed| borrowed.found);
+    let (surge, unavailable) = at_own_pace(input.spec.policy, view.window.size);
+    let ControllerSettings { surge: was_surge, unavailable: was_unavailable, .. } = found;
+    let mut borrows = Vec::new();
+    if (surge, unavailable) != (was_surge, was_unavailable) {
+        let becomes = format!(
+            "a surge of {surge} and {unavailable} unavailable instead of {was_surge} and \
+             {was_unavailable}"
+        );
+        borrows.push(Borrowing { what: "bounds", becomes });
+    }
+    let soak = input.spec.health.min_healthy_time;
+    if soak != found.min_ready() {
+        let [ours, was] = [soak, found.min_ready()].map(humantime::format_duration);
+        let becomes = format!("{ours} instead of {was}");
+        borrows.push(Borrowing { what: "minimum ready time", becomes });
+    }
+    borrows
+}
+
+/// Returns how long it takes if every boot takes the median.
+fn expected(input: &Input<'_>, view: &View<'_>, steps: usize) -> Duration {
+    let Input { spec, target, .. } = *input;
+    let one =
+        target.boot.unwrap_or(ASSUMED_BOOT) + target.register() + spec.health.min_healthy_time;
+    let size = view.window.size;
+    let rounds = match steps {
+        0 => size.div_ceil(view.window.slots().max(1)),
+        steps => u32::try_from(steps).unwrap_or(u32::MAX),
+    };
+    let pauses = u32::try_from(steps.saturating_sub(1)).unwrap_or(u32::MAX);
+    let waits: Duration = spec.checkpoints.iter().filter_map(|checkpoint| checkpoint.pause).sum();
+    one * rounds + spec.pause_between_batches * pauses + waits + spec.gates.bake_time
+}
+
+fn at_worst(input: &Input<'_>, view: &View<'_>) -> AtWorst {
+    let Input { spec, target, .. } = *input;
+    let window = view.window;
+    let notice = spec.health.healthy_timeout;
+    let launch = target.boot.unwrap_or(ASSUMED_BOOT) + target.register();
+    let first = if spec.policy == Policy::Immutable { 1 } else { window.slots() };
+    AtWorst {
+        out: window.unavailable,
+        out_seconds: (notice + launch).as_secs(),
+        exposed: first.clamp(1, window.size.max(1)),
+        exposed_seconds: notice.as_secs(),
+        recovers: spec.on_failure == OnFailure::Rollback,
+    }
+}
+
+fn warnings(
+    input: &Input<'_>,
+    view: &View<'_>,
+    status: &ControllerStatus,
+    rolls: bool,
+) -> Vec<String> {
+    let Input { spec, target, state, .. } = *input;
+    let mut warnings = target.warnings.clone();
+    if rolls && step::is_stepped(input) {
+        warnings.push(
+            "checkpoints, pauses, gates and the way back need a run of rolling that follows: without \
+             one the controller goes on to the end of the rollout"
+                .into(),
+        );
+    }
+    if rolls && view.window.size > 0 && view.window.floor() == 0 {
+        warnings.push("no instance has to serve while a batch is replaced: an outage".into());
+    }
+    if let Some(why) = &status.refused {
+        warnings.push(format!("the controller cannot create instances now: {why}"));
+    }
+    let completed = super::super::run_by::adopted(input, view);
+    if rolls && spec.on_failure == OnFailure::Rollback && completed.is_none() {
+        warnings.push("no completed revision is known: a rollback is not possible".into());
+    }
+    warnings.extend(state.record.as_ref().map(|record| found_record(input, record)));
+    warnings
+}
