@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use crate::document;
 #[cfg(feature = "aws")]
 use crate::document::config::PolicyName;
-use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
+use crate::document::config::{
+    KubernetesDeploymentConfig, ProviderConfig, RollingDeploymentConfig,
+};
 use crate::engine::clock::{SimulationClock, TokioClock};
 
 #[cfg(feature = "aws")]
@@ -25,6 +27,8 @@ use crate::document::traffic_steps;
 
 #[cfg(feature = "aws")]
 mod aws;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod simulated;
 
 pub use self::simulated::fleet_config;
@@ -35,10 +39,15 @@ const SPEED: f64 = 20.0;
 /// Opens fleets as the provider's configuration says.
 pub(crate) struct Providers {
     config: ProviderConfig,
-    #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "only real clouds run on it"))]
+    #[cfg_attr(
+        not(any(feature = "aws", feature = "kubernetes")),
+        expect(dead_code, reason = "only real clouds run on it")
+    )]
     clock: Arc<TokioClock>,
     #[cfg(feature = "aws")]
     aws: tokio::sync::OnceCell<rolling_aws::Aws>,
+    #[cfg(feature = "kubernetes")]
+    kubernetes: tokio::sync::OnceCell<rolling_kubernetes::Kubernetes>,
     /// Parameters that earlier commands ran with, for rollbacks.
     earlier: Mutex<Vec<BTreeMap<String, Vec<String>>>>,
 }
@@ -51,6 +60,8 @@ impl Providers {
             clock: Arc::clone(clock),
             #[cfg(feature = "aws")]
             aws: tokio::sync::OnceCell::new(),
+            #[cfg(feature = "kubernetes")]
+            kubernetes: tokio::sync::OnceCell::new(),
             earlier: Mutex::default(),
         }
     }
@@ -89,12 +100,42 @@ impl Providers {
             });
             return Ok(Arc::new(simulator?));
         }
+        if let Some(config) = &deployment.kubernetes_deployment {
+            return self.open_kubernetes(config).await;
+        }
         self.open_cloud(deployment).await
+    }
+
+    #[cfg(feature = "kubernetes")]
+    async fn open_kubernetes(
+        &self,
+        config: &KubernetesDeploymentConfig,
+    ) -> Result<Arc<dyn Fleet>, ProviderError> {
+        let clock: Arc<dyn Clock> = Arc::<TokioClock>::clone(&self.clock);
+        Ok(kubernetes::open(self.cluster().await?, config, clock))
+    }
+
+    #[cfg(feature = "kubernetes")]
+    async fn cluster(&self) -> Result<&rolling_kubernetes::Kubernetes, ProviderError> {
+        let settings = self.config.kubernetes.as_ref();
+        self.kubernetes.get_or_try_init(|| kubernetes::connect(settings)).await
+    }
+
+    #[cfg(not(feature = "kubernetes"))]
+    #[expect(clippy::unused_async, reason = "as in a build with it")]
+    async fn open_kubernetes(
+        &self,
+        _: &KubernetesDeploymentConfig,
+    ) -> Result<Arc<dyn Fleet>, ProviderError> {
+        let message = "this build of rolling does not include Kubernetes";
+        let error = ProviderError::invalid("open the fleet", "kubernetes_deployment", message);
+        Err(error.with_remedy("build it with the feature `kubernetes`, which is on by default"))
     }
 
     /// Returns a configuration of the target named `id` as it is. The revision is what the target
     /// launches, or what all its instances run. `id` is `auto_scaling_group/NAME`,
-    /// `target_group/ARN`, the ARN of either, or `simulated_fleet/NAME`.
+    /// `target_group/ARN`, the ARN of either, `kubernetes_deployment/NAMESPACE/NAME`, or
+    /// `simulated_fleet/NAME`.
     ///
     /// # Errors
     /// When `id` names no target, or a target that does not exist.
@@ -102,10 +143,15 @@ impl Providers {
         let wrong = |message: String| {
             let error = ProviderError::invalid("import", "", message);
             error.with_remedy(
-                "write auto_scaling_group/NAME, target_group/ARN, the ARN of either, or \
-                 simulated_fleet/NAME",
+                "write auto_scaling_group/NAME, target_group/ARN, the ARN of either, \
+                 kubernetes_deployment/NAMESPACE/NAME, or simulated_fleet/NAME",
             )
         };
+        #[cfg(feature = "kubernetes")]
+        if let Some(name) = id.strip_prefix("kubernetes_deployment/") {
+            let clock: Arc<dyn Clock> = Arc::<TokioClock>::clone(&self.clock);
+            return kubernetes::import(self.cluster().await?, name, clock).await;
+        }
         let template = json!({ "name": "-", "version": "$Default" });
         let id = id.strip_prefix("target_group/").unwrap_or(id);
         let target = match id.split_once('/') {

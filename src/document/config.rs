@@ -25,7 +25,9 @@ pub(crate) use self::simulated::{
     BehaviourName, SimulatedEventConfig, SimulatedFleetConfig, TerminationPolicyName,
 };
 pub use self::support::{RolloutMode, UNSUPPORTED, Unsupported, Values};
-pub(crate) use self::target::{AutoScalingGroupConfig, TargetGroupConfig};
+pub(crate) use self::target::{
+    AutoScalingGroupConfig, KubernetesDeploymentConfig, TargetGroupConfig,
+};
 pub(crate) use self::target_kind::{TARGET_KINDS, TargetKind};
 pub(crate) use self::times::{DurationText, TimeText, seconds_or};
 
@@ -52,6 +54,8 @@ pub struct RollingDeploymentConfig {
     /// Rolls the instances that are registered in a target group, without an Auto Scaling group.
     /// Exactly one target must be given.
     pub(crate) target_group: Option<TargetGroupConfig>,
+    /// Rolls a Kubernetes Deployment. Exactly one target must be given.
+    pub(crate) kubernetes_deployment: Option<KubernetesDeploymentConfig>,
     /// Rolls a fleet of the built-in simulator. Exactly one target must be given.
     pub simulated_fleet: Option<SimulatedFleetConfig>,
     /// How an instance comes to run the revision. Default: a new instance replaces it. Updates in
@@ -76,7 +80,8 @@ pub struct RollingDeploymentConfig {
     /// zone are replaced before the next zone begins, in the order of their names. Default `spread`.
     pub(crate) zones: Option<ZonesName>,
     /// `batch`: a batch ends before the next begins. `continuous`: each free place is filled at
-    /// once; for the rolling policies. Default `batch`.
+    /// once; for the rolling policies. Default `batch`; with a `kubernetes_deployment`, whose
+    /// controller keeps its own pace, `continuous` unless the rollout has to wait somewhere.
     pub(crate) pacing: Option<PacingName>,
     /// How long to wait after a batch before the next one begins. Default `0s`.
     pub(crate) pause_between_batches: Option<DurationText>,
@@ -340,8 +345,21 @@ pub(crate) struct ProviderConfig {
     /// AWS. Everything left out comes from the environment, as the AWS SDK finds it; credentials
     /// then come from its default chain.
     pub(crate) aws: Option<AwsProviderConfig>,
+    /// Kubernetes. What is left out comes from the environment, as kubectl finds it.
+    pub(crate) kubernetes: Option<KubernetesProviderConfig>,
     /// The built-in simulator.
     pub(crate) simulator: Option<SimulatorConfig>,
+}
+
+/// How a cluster is reached.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KubernetesProviderConfig {
+    /// The file that describes clusters and users. Default: that of the variable `KUBECONFIG`, else
+    /// `~/.kube/config`, else the service account of the pod that rolling runs in.
+    pub(crate) kubeconfig: Option<String>,
+    /// The context in that file. Default: its current one.
+    pub(crate) context: Option<String>,
 }
 
 /// How simulated fleets run.

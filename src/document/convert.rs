@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::config::{
     CommandGateConfig, DurationText, EngineName, HealthConfig, HttpGateConfig, LifecycleHooksName,
-    OnFailureName, ProcessName, ProviderConfig, RollingDeploymentConfig, RolloutMode,
+    OnFailureName, PacingName, ProcessName, ProviderConfig, RollingDeploymentConfig, RolloutMode,
     RunCommandConfig, SetAsideName, TimeText, UNSUPPORTED, Unsupported,
 };
 use super::diagnostic::Diagnostic;
@@ -17,7 +17,8 @@ use super::schema_check::{check, normalise};
 use super::targets::check_target;
 use crate::document::config::seconds_or;
 use crate::model::spec::{
-    Executor, Gates, Health, OnFailure, Probe, Replacement, RollingDeployment, Secret, SetAside,
+    Executor, Gates, Health, OnFailure, Pacing, Probe, Replacement, RollingDeployment, Secret,
+    SetAside,
 };
 
 const POLL_INTERVALS: std::ops::RangeInclusive<Duration> =
@@ -41,6 +42,7 @@ pub fn deployment(
     let gates = gates(&config, pointer, &mut found);
     let hooks = super::hooks::hooks(&config, pointer, &mut found);
     super::instance_refresh::check(&config, pointer, &mut found);
+    super::kubernetes::check(&config, pointer, &mut found);
     refuse_unsupported(&config, pointer, &mut found);
     let default = RollingDeployment::default();
     let poll_interval = span(&config.poll_interval, default.poll_interval);
@@ -53,6 +55,9 @@ pub fn deployment(
     let (Some(policy), true) = (policy, found.is_empty()) else { return Err(found) };
     let spec = RollingDeployment {
         engine: match config.engine {
+            _ if config.kubernetes_deployment.is_some() => {
+                Executor::Controller { in_batches: config.pacing == Some(PacingName::Batch) }
+            }
             None | Some(EngineName::Rolling) => Executor::Rolling,
             Some(EngineName::InstanceRefresh) => Executor::InstanceRefresh {
                 warmup: given.min_healthy_time.as_ref().map(DurationText::get),
@@ -62,7 +67,11 @@ pub fn deployment(
         replacement,
         restart: config.restart.as_ref().map(TimeText::get),
         zones: zones(&config),
-        pacing: pacing(&config),
+        pacing: match config.kubernetes_deployment {
+            // Its controller keeps the pace.
+            Some(_) => Pacing::Batch,
+            None => pacing(&config),
+        },
         pause_between_batches: span(&config.pause_between_batches, default.pause_between_batches),
         checkpoints,
         traffic_steps: super::traffic::steps(&config.traffic.clone().unwrap_or_default()),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::config::TARGET_KINDS;
+use super::config::{TARGET_KINDS, TargetKind};
 
 /// The place of the provider's configuration in a document.
 pub(crate) const PROVIDER: &str = "/provider/rolling";
@@ -10,7 +10,13 @@ pub(crate) const PROVIDER: &str = "/provider/rolling";
 /// Returns the places of a target's name; a deployment has one of them. A change means another
 /// deployment.
 pub(crate) fn target_names() -> impl Iterator<Item = &'static str> {
-    TARGET_KINDS.iter().map(|kind| kind.name)
+    TARGET_KINDS.iter().flat_map(|kind| kind.names).copied()
+}
+
+/// Returns the target that `config`, a deployment, names: the place of the name, and the name.
+pub(crate) fn named_target(config: &Value) -> Option<(&'static str, String)> {
+    let named = |kind: &TargetKind| Some((*kind.names.last()?, kind.name_in(config)?));
+    TARGET_KINDS.iter().find_map(named)
 }
 
 /// Attributes that say how the target is found, beside the target itself.

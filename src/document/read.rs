@@ -8,7 +8,7 @@ use super::block::{COMMENT, as_written, bodies, members, without_blocks};
 use super::config::{ProviderConfig, RollingDeploymentConfig, TARGET_KINDS};
 use super::convert::deployment;
 use super::diagnostic::{Diagnostic, step};
-use super::places::target_names;
+use super::places::named_target;
 use super::positions::duplicates;
 use super::provider_block;
 use super::schema_check::nearest;
@@ -214,9 +214,7 @@ impl DocumentReader {
         let mut owners: BTreeMap<(&str, String), &Resource> = BTreeMap::new();
         for resource in resources {
             let config = serde_json::json!(resource.config);
-            let named =
-                |place: &'static str| Some((place, config.pointer(place)?.as_str()?.to_owned()));
-            let Some((place, name)) = target_names().find_map(named) else { continue };
+            let Some((place, name)) = named_target(&config) else { continue };
             if let Some(first) = owners.insert((place, name.clone()), resource) {
                 let place = format!("{}{place}", resource.pointer);
                 let message = format!("{name:?} is already the target of {}", first.pointer);

@@ -22,6 +22,18 @@ pub(crate) fn rolled_back_to(
         Err(vec![Diagnostic::error(&resource.pointer, message).with_remedy(remedy)])
     };
     let mut config = json!(resource.config);
+    let of_pods = &config["kubernetes_deployment"];
+    if of_pods.is_object() {
+        let Some(parts) = super::kubernetes::parts_of(revision, of_pods) else {
+            let message = format!("{revision:?} is no revision of this Deployment");
+            let remedy = "write it as status shows it, for instance app=images.example.com/web:1.0";
+            return refuse(message, remedy);
+        };
+        for name in ["images", "annotations"] {
+            config["kubernetes_deployment"][name] = parts[name].clone();
+        }
+        return with(config, resource);
+    }
     let named = TARGET_KINDS.iter().find(|kind| {
         // A target without a launch template names its revision itself.
         kind.is_given(&config) && kind.launch_template.is_none()
@@ -49,6 +61,11 @@ pub(crate) fn rolled_back_to(
         let message = "--to needs a deployment with a launch template; this one has none";
         return refuse(message.into(), "write the revision into the document, and apply it");
     }
+    with(config, resource)
+}
+
+/// Returns `resource` with this configuration, as a rollback.
+fn with(mut config: Value, resource: &Resource) -> Result<Resource, Vec<Diagnostic>> {
     // What ran before is good whenever it was launched.
     if let Some(config) = config.as_object_mut() {
         config.remove("restart");

@@ -69,6 +69,8 @@ const ONLY_GROUPS: &str = "only Auto Scaling groups have instance refreshes";
 const ITS_OWN: &str = "a simulated fleet has its own second target group";
 const INSTANCE_REFRESH: RolloutMode = RolloutMode::InstanceRefresh;
 const SIMULATED: RolloutMode = RolloutMode::Target("simulated_fleet");
+const KUBERNETES: RolloutMode = RolloutMode::Target("kubernetes_deployment");
+const ITS_CONTROLLER: &str = "a Deployment's own controller replaces the pods";
 const UNMANAGED: RolloutMode = RolloutMode::Target("target_group");
 const SHIFTS: &[&str] = &["traffic_splitting", "blue_green"];
 const HAS_BATCHES: &[&str] = &["rolling", "rolling_with_additional_batch"];
@@ -211,6 +213,43 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         "an instance refresh is recorded by EC2 Auto Scaling itself", LEAVE_OUT),
     refused("/record", SIMULATED, Values::Any,
         "a simulated fleet keeps its record itself", REMOVE),
+    refused("/engine", KUBERNETES, Values::Any, ITS_CONTROLLER, REMOVE),
+    refused("/policy", KUBERNETES, Values::OneOf(SHIFTS),
+        "a Deployment shifts no requests",
+        "choose immutable, or shift them with a service mesh"),
+    refused("/zones", KUBERNETES, Values::OneOf(&["one_by_one"]), ITS_CONTROLLER, REMOVE),
+    refused("/replacement", KUBERNETES, Values::Any,
+        "pods are not updated in place", REMOVE),
+    refused("/restart", KUBERNETES, Values::Any,
+        "a new annotation of the pod template replaces all pods",
+        "remove it, and give kubernetes_deployment an annotation with the time"),
+    refused("/failure_threshold", KUBERNETES, Values::Above(1), ITS_CONTROLLER,
+        "remove it: the first pod that fails counts"),
+    refused("/keep_failed_instances", KUBERNETES, Values::Above(0),
+        "the controller removes the pods of a revision that is given up",
+        "remove it; a failed pod's last words are in the report"),
+    refused("/lifecycle_hooks", KUBERNETES, Values::Any,
+        "pods have no lifecycle hooks of a group", "remove it; preStop and readiness gates hold pods"),
+    refused("/wait_for_termination", KUBERNETES, Values::Any,
+        "a Deployment's rollout does not wait for pods that end", REMOVE),
+    refused("/scale_in_protected_instances", KUBERNETES, Values::Any,
+        "pods have no protection from scale-in", REMOVE),
+    refused("/standby_instances", KUBERNETES, Values::Any,
+        "pods have no standby", REMOVE),
+    refused("/suspend_processes", KUBERNETES, Values::Any,
+        "a Deployment has no processes to suspend", REMOVE),
+    refused("/health/min_drain_time", KUBERNETES, Values::NonEmpty,
+        "pods drain for terminationGracePeriodSeconds, with preStop", REMOVE),
+    refused("/gates/alarms", KUBERNETES, Values::NonEmpty,
+        "alarms are CloudWatch's", "remove them, or use http or command"),
+    refused("/hooks/before_deregister", KUBERNETES, Values::Any,
+        "the controller chooses the pods", "remove it, or use preStop of the containers"),
+    refused("/hooks/after_healthy", KUBERNETES, Values::Any,
+        "not supported for a Deployment yet", "remove it, or use gates"),
+    refused("/hooks/after_batch", KUBERNETES, Values::Any,
+        "not supported for a Deployment yet", "remove it, or use gates"),
+    refused("/record", KUBERNETES, Values::Any,
+        "it is kept in a Lease beside the Deployment", REMOVE),
 ];
 
 impl RolloutMode {

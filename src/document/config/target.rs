@@ -1,5 +1,7 @@
 //! What a document may roll.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +39,27 @@ pub(crate) struct TargetGroupConfig {
     /// The launch template version that every instance is to run. Needed unless `replacement`
     /// updates instances in place.
     pub(crate) launch_template: Option<LaunchTemplateConfig>,
+}
+
+/// A Kubernetes Deployment and what its pods are to run.
+///
+/// The Deployment must be there. Its own controller replaces the pods, within the bounds of the
+/// policy. At least one of `images` and `annotations` must be given.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KubernetesDeploymentConfig {
+    /// Its namespace. Default: that of the context.
+    #[schemars(length(min = 1, max = 63))]
+    pub(crate) namespace: Option<String>,
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub(crate) name: String,
+    /// The image of each container, by the container's name; init containers, too. Containers that
+    /// are not named stay as they are.
+    pub(crate) images: Option<BTreeMap<String, String>>,
+    /// Annotations of the pod template, which make a revision of the same images: a checksum of a
+    /// ConfigMap, for instance.
+    pub(crate) annotations: Option<BTreeMap<String, String>>,
 }
 
 /// A launch template version.

@@ -8,8 +8,9 @@ use serde_json::Value;
 pub(crate) struct TargetKind {
     /// The attribute of a deployment that configures it.
     pub(crate) attribute: &'static str,
-    /// The place of its name, as a JSON Pointer: a change means another deployment.
-    pub(crate) name: &'static str,
+    /// The places of its name, as JSON Pointers, the widest first: its namespace, where it has one. A
+    /// change means another deployment.
+    pub(crate) names: &'static [&'static str],
     /// The part of the provider's block by which its cloud is reached, where it has one.
     pub(crate) provider: Option<&'static str>,
     /// The place of its launch template, where it has one.
@@ -23,21 +24,28 @@ pub(crate) struct TargetKind {
 pub(crate) const TARGET_KINDS: &[TargetKind] = &[
     TargetKind {
         attribute: "auto_scaling_group",
-        name: "/auto_scaling_group/name",
+        names: &["/auto_scaling_group/name"],
         provider: Some("aws"),
         launch_template: Some("/auto_scaling_group/launch_template"),
         revision: &["/auto_scaling_group/launch_template", "/auto_scaling_group/image_id"],
     },
     TargetKind {
         attribute: "target_group",
-        name: "/target_group/arn",
+        names: &["/target_group/arn"],
         provider: Some("aws"),
         launch_template: Some("/target_group/launch_template"),
         revision: &["/target_group/launch_template"],
     },
     TargetKind {
+        attribute: "kubernetes_deployment",
+        names: &["/kubernetes_deployment/namespace", "/kubernetes_deployment/name"],
+        provider: Some("kubernetes"),
+        launch_template: None,
+        revision: &["/kubernetes_deployment/images", "/kubernetes_deployment/annotations"],
+    },
+    TargetKind {
         attribute: "simulated_fleet",
-        name: "/simulated_fleet/name",
+        names: &["/simulated_fleet/name"],
         provider: None,
         launch_template: None,
         revision: &["/simulated_fleet/revision"],
@@ -45,6 +53,15 @@ pub(crate) const TARGET_KINDS: &[TargetKind] = &[
 ];
 
 impl TargetKind {
+    /// Returns what `config`, a deployment, names its target of this kind: `shop/web`.
+    pub(crate) fn name_in(&self, config: &Value) -> Option<String> {
+        let (name, scopes) = self.names.split_last()?;
+        let name = config.pointer(name)?.as_str()?;
+        let scopes = scopes.iter().filter_map(|place| config.pointer(place)?.as_str());
+        let parts: Vec<&str> = scopes.chain([name]).collect();
+        Some(parts.join("/"))
+    }
+
     /// Whether `config`, a deployment, has a target of this kind.
     pub(crate) fn is_given(&self, config: &Value) -> bool {
         !config[self.attribute].is_null()

@@ -1,0 +1,89 @@
+//! Checks whether Kubernetes allows what a rollout does: it says so without trying.
+
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
+use kube::Api;
+use kube::api::PostParams;
+use rolling_provider::{Effect, ErrorKind, Examination, ProviderError};
+
+use crate::error::from_kube;
+use crate::fleet::DeploymentFleet;
+
+/// What a rollout does: verbs, and the group and name of a resource. docs/kubernetes-role.yaml grants
+/// the same.
+pub(crate) const NEEDED: [(&[&str], &str, &str); 5] = [
+    (&["get", "patch"], "apps", "deployments"),
+    (&["list"], "apps", "replicasets"),
+    (&["list"], "", "pods"),
+    (&["list"], "", "events"),
+    (&["get", "create", "patch", "delete"], "coordination.k8s.io", "leases"),
+];
+
+impl DeploymentFleet {
+    pub(crate) async fn look_for_trouble(&self) -> Examination {
+        let mut found = Examination::default();
+        for (verbs, group, resource) in NEEDED {
+            for verb in verbs {
+                found.errors.extend(self.may(verb, group, resource).await);
+            }
+        }
+        let look = match self.look().await {
+            Ok(look) => look,
+            Err(error) => {
+                found.errors.push(error);
+                return found;
+            }
+        };
+        if let Err(error) = self.refuse(&look.deployment) {
+            found.errors.push(error);
+            return found;
+        }
+        self.saw(|last| *last = Some(look.clone()));
+        found.errors.extend(self.refuse_foreign_pause().await.err());
+        // Validation and admission speak before anything is touched.
+        let to = self.target.revision();
+        let tried = match self.spec(&look, Some(&to), None, None) {
+            Ok(spec) => self.change(&look, spec, true).await,
+            Err(error) => Err(error),
+        };
+        found.errors.extend(tried.err());
+        found
+    }
+
+    /// Returns what is wrong where the caller may not do this.
+    async fn may(&self, verb: &str, group: &str, resource: &str) -> Option<ProviderError> {
+        let reviews: Api<SelfSubjectAccessReview> = Api::all(self.api.client.clone());
+        let attributes = ResourceAttributes {
+            namespace: Some(self.api.namespace.clone()),
+            verb: Some(verb.into()),
+            group: Some(group.into()),
+            resource: Some(resource.into()),
+            ..ResourceAttributes::default()
+        };
+        let spec = SelfSubjectAccessReviewSpec {
+            resource_attributes: Some(attributes),
+            ..SelfSubjectAccessReviewSpec::default()
+        };
+        let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
+        match reviews.create(&PostParams::default(), &review).await {
+            Ok(answer) if answer.status.as_ref().is_some_and(|status| status.allowed) => None,
+            Ok(answer) => {
+                let why = answer.status.and_then(|status| status.reason).unwrap_or_default();
+                let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+                let namespace = &self.api.namespace;
+                Some(ProviderError {
+                    kind: ErrorKind::Denied,
+                    effect: Effect::NotApplied,
+                    ..ProviderError::invalid(
+                        format!("{} {resource}", verb.to_uppercase()),
+                        "kubernetes_deployment/namespace",
+                        format!("not allowed in namespace {namespace}{why}"),
+                    )
+                    .with_remedy("grant what docs/kubernetes-role.yaml lists")
+                })
+            }
+            Err(error) => Some(from_kube("POST selfsubjectaccessreviews", &error, false)),
+        }
+    }
+}
