@@ -5,6 +5,15 @@ use serde_json::Value;
 
 use crate::lease_record::MANAGER;
 
+/// Commands of people, which set something once and do not set it back.
+const ONCE: [&str; 6] = [
+    "kubectl-create",
+    "kubectl-set",
+    "kubectl-edit",
+    "kubectl-patch",
+    "kubectl-rollout",
+    "kubectl-run",
+];
 /// The controllers of Kubernetes itself, which set no template and no strategy.
 const CONTROLLERS: [&str; 2] = ["kube-controller-manager", "deployment-controller"];
 
@@ -16,13 +25,15 @@ pub(crate) fn of_rollout(fields: &[ManagedFieldsEntry]) -> Vec<String> {
     })
 }
 
-/// Returns who sets an image of the template, but this program.
+/// Returns who sets an image of the template again and again, but this program.
 pub(crate) fn of_images(fields: &[ManagedFieldsEntry]) -> Vec<String> {
-    who(fields, |owned| {
+    let mut names = who(fields, |owned| {
         let containers = &owned["f:spec"]["f:template"]["f:spec"]["f:containers"];
         let mut each = containers.as_object().into_iter().flat_map(|it| it.values());
         each.any(|container| !container["f:image"].is_null())
-    })
+    });
+    names.retain(|name| !ONCE.contains(&name.as_str()));
+    names
 }
 
 fn who(fields: &[ManagedFieldsEntry], owns: impl Fn(&Value) -> bool) -> Vec<String> {
@@ -58,10 +69,11 @@ mod tests {
         let size = json!({ "f:spec": { "f:replicas": {} } });
         let fields: Vec<ManagedFieldsEntry> = vec![
             entry("argocd-controller", image.clone()),
-            entry("rolling", image),
+            entry("rolling", image.clone()),
+            entry("kubectl-create", image),
             entry("horizontal-pod-autoscaler", size),
         ];
         assert_eq!(of_images(&fields), ["argocd-controller"]);
-        assert_eq!(of_rollout(&fields), ["argocd-controller"]);
+        assert_eq!(of_rollout(&fields), ["argocd-controller", "kubectl-create"]);
     }
 }

@@ -17,6 +17,7 @@ pub(crate) fn trouble(pod: &Pod, events: &[Event]) -> Option<InstanceTrouble> {
         return None;
     }
     let found = unscheduled(pod)
+        .or_else(|| containers(pod).find_map(|container| unpulled(container, pod, events)))
         .or_else(|| containers(pod).find_map(waiting))
         .or_else(|| containers(pod).find_map(crashed))
         .or_else(|| told(pod, events).map(|message| (message, false)))
@@ -53,6 +54,26 @@ fn told_of(condition: &PodCondition) -> String {
     } else {
         parts.join(": ")
     }
+}
+
+/// Says why an image cannot be pulled: the same text while the kubelet tries and while it waits to try
+/// again.
+fn unpulled(container: &ContainerStatus, pod: &Pod, events: &[Event]) -> Option<(String, bool)> {
+    const REASONS: [&str; 2] = ["ErrImagePull", "ImagePullBackOff"];
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref().filter(|reason| REASONS.contains(reason))?;
+    let told = || of_pod(pod, events).filter_map(|event| event.message.as_deref());
+    let waited = reason == REASONS[1] || told().any(|message| message.contains(REASONS[1]));
+    let why = told().find(|message| message.starts_with("Failed to pull image"));
+    let why = why.or(waiting.message.as_deref()).unwrap_or("no reason given");
+    let reason = REASONS[usize::from(waited)];
+    Some((format!("container {}: {reason}: {why}", container.name), false))
+}
+
+fn of_pod<'a>(pod: &'a Pod, events: &'a [Event]) -> impl Iterator<Item = &'a Event> {
+    events.iter().filter(|event| {
+        event.involved_object.uid.is_some() && event.involved_object.uid == pod.metadata.uid
+    })
 }
 
 fn waiting(container: &ContainerStatus) -> Option<(String, bool)> {
@@ -100,9 +121,7 @@ fn last_end(container: &ContainerStatus) -> Option<String> {
 
 /// What the latest warning about `pod` says.
 fn told(pod: &Pod, events: &[Event]) -> Option<String> {
-    let own = events.iter().filter(|event| {
-        event.involved_object.uid.is_some() && event.involved_object.uid == pod.metadata.uid
-    });
+    let own = of_pod(pod, events);
     let at = |event: &Event| {
         let series = event.series.as_ref().and_then(|series| series.last_observed_time.clone());
         let series = series.map(|time| time.0);

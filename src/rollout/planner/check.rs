@@ -39,7 +39,34 @@ pub fn violations(input: &Input<'_>, plan: &Plan) -> Vec<String> {
     check_window(input, plan, window, &mut found);
     check_launches(input, plan, window, &mut found);
     check_reasons(input, plan, window, &mut found);
+    check_controller(input, plan, window, &mut found);
     found
+}
+
+/// Promises 1 and 2 where the platform's controller replaces the instances: it is given no bounds
+/// beyond those of the policy, but those that others had set; and it rolls to nothing but what the
+/// rollout leads to.
+fn check_controller(input: &Input<'_>, plan: &Plan, window: Window, found: &mut Vec<String>) {
+    let borrowed = input.state.record.as_ref().and_then(|record| record.borrowed.controller);
+    for step in &plan.actions {
+        let Action::SetRollout { to, settings, .. } = &step.action else { continue };
+        if to.as_ref().is_some_and(|to| *to != input.target.revision) {
+            found.push(format!("would {}, not to {}", step.action, input.target.revision));
+        }
+        let Some(settings) = settings else { continue };
+        let (surge, unavailable) =
+            (settings.surge_of(window.size), settings.unavailable_of(window.size));
+        let is_back = borrowed.is_some_and(|borrowed| {
+            (borrowed.found.surge, borrowed.found.unavailable)
+                == (settings.surge, settings.unavailable)
+        });
+        if !is_back && (surge > window.surge || unavailable > window.unavailable) {
+            found.push(format!(
+                "would {}: {surge} beyond the size and {unavailable} unavailable, of {} and {}",
+                step.action, window.surge, window.unavailable
+            ));
+        }
+    }
 }
 
 /// Returns the instances that `action` takes out, puts back, updates or ends.

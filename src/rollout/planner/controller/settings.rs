@@ -70,11 +70,11 @@ pub(super) fn released_settings(
 /// instances of the revision to `goal`.
 fn of_step(policy: Policy, view: &View<'_>, there: u32, goal: u32) -> (Share, Share) {
     let window = view.window;
-    if policy.keeps_old() {
-        // The old instances stay until the whole new set is there.
-        return (Share::Count(goal.max(1)), Share::Count(0));
-    }
     let width = goal.saturating_sub(there).max(1);
+    if policy.keeps_old() {
+        // For each new instance that is available one of the old ones goes, and no other.
+        return (Share::Count(width), Share::Count(0));
+    }
     let unavailable = window.unavailable.min(width);
     let surge = window.surge.min(width - unavailable);
     (Share::Count(surge), Share::Count(unavailable))

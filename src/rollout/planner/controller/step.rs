@@ -135,16 +135,22 @@ pub(super) fn phase(
     if !status.observed {
         return ControllerPhase::Unseen;
     }
-    if status.complete {
+    // Kubernetes counts in whole seconds, and may call an instance available up to a second early.
+    let has_soaked = view.unsoaked().next().is_none();
+    if status.complete && has_soaked {
         return ControllerPhase::Complete;
     }
     let goal = record.released.unwrap_or(size).min(size);
-    if !holds(input, size, goal) {
-        return if status.paused { ControllerPhase::GoOn } else { ControllerPhase::Waiting };
+    if !holds(input, size, goal) || status.complete {
+        return if status.paused && !status.complete {
+            ControllerPhase::GoOn
+        } else {
+            ControllerPhase::Waiting
+        };
     }
     match (status.paused, status.asked >= goal) {
         (true, false) => ControllerPhase::GoOn,
-        (true, true) if status.available >= status.asked && goal < size => {
+        (true, true) if status.available >= status.asked && has_soaked && goal < size => {
             ControllerPhase::StepDone
         }
         (true, true) => ControllerPhase::Waiting,
