@@ -67,6 +67,7 @@ fn half_way(n: u32, target: &Target) -> Observation {
         (id, instance)
     });
     Observation {
+        controller: None,
         shifted: None,
         at: NOW,
         instances: instances.collect(),

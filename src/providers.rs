@@ -152,22 +152,8 @@ impl Providers {
             let clock: Arc<dyn Clock> = Arc::<TokioClock>::clone(&self.clock);
             return kubernetes::import(self.cluster().await?, name, clock).await;
         }
-        let template = json!({ "name": "-", "version": "$Default" });
-        let id = id.strip_prefix("target_group/").unwrap_or(id);
-        let target = match id.split_once('/') {
-            Some((kind, _)) if kind.starts_with("arn:") && kind.ends_with(":targetgroup") => {
-                json!({ "target_group": { "arn": id, "launch_template": template } })
-            }
-            Some((kind, name))
-                if !name.is_empty() && (kind == "auto_scaling_group" || is_arn(kind)) =>
-            {
-                // A placeholder: only what the group has is read.
-                json!({ "auto_scaling_group": { "name": name, "launch_template": template } })
-            }
-            Some(("simulated_fleet", name)) if !name.is_empty() => {
-                json!({ "simulated_fleet": { "name": name, "revision": "v1" } })
-            }
-            _ => return Err(wrong(format!("{id:?} names no target"))),
+        let Some(target) = placeholder(id) else {
+            return Err(wrong(format!("{id:?} names no target")));
         };
         let mut config = target.clone();
         config["policy"] = json!("all_at_once");
@@ -351,6 +337,25 @@ fn recorded(
             let (bucket, key) = (record.s3.bucket.clone(), record.s3.key.clone());
             aws.recorded(fleet, rolling_aws::S3Object { bucket, key })
         }
+    }
+}
+
+/// Returns a configuration of the target named `id`, with a placeholder for what it runs: only what the
+/// target has is read. `None` where it names none.
+fn placeholder(id: &str) -> Option<Value> {
+    let template = json!({ "name": "-", "version": "$Default" });
+    let id = id.strip_prefix("target_group/").unwrap_or(id);
+    match id.split_once('/')? {
+        (kind, _) if kind.starts_with("arn:") && kind.ends_with(":targetgroup") => {
+            Some(json!({ "target_group": { "arn": id, "launch_template": template } }))
+        }
+        (kind, name) if !name.is_empty() && (kind == "auto_scaling_group" || is_arn(kind)) => {
+            Some(json!({ "auto_scaling_group": { "name": name, "launch_template": template } }))
+        }
+        ("simulated_fleet", name) if !name.is_empty() => {
+            Some(json!({ "simulated_fleet": { "name": name, "revision": "v1" } }))
+        }
+        _ => None,
     }
 }
 

@@ -17,8 +17,7 @@ use super::schema_check::{check, normalise};
 use super::targets::check_target;
 use crate::document::config::seconds_or;
 use crate::model::spec::{
-    Executor, Gates, Health, OnFailure, Pacing, Probe, Replacement, RollingDeployment, Secret,
-    SetAside,
+    Executor, Gates, Health, OnFailure, Probe, Replacement, RollingDeployment, Secret, SetAside,
 };
 
 const POLL_INTERVALS: std::ops::RangeInclusive<Duration> =
@@ -54,24 +53,12 @@ pub fn deployment(
     let health = health(&given, default.health, pointer, &mut found);
     let (Some(policy), true) = (policy, found.is_empty()) else { return Err(found) };
     let spec = RollingDeployment {
-        engine: match config.engine {
-            _ if config.kubernetes_deployment.is_some() => {
-                Executor::Controller { in_batches: config.pacing == Some(PacingName::Batch) }
-            }
-            None | Some(EngineName::Rolling) => Executor::Rolling,
-            Some(EngineName::InstanceRefresh) => Executor::InstanceRefresh {
-                warmup: given.min_healthy_time.as_ref().map(DurationText::get),
-            },
-        },
+        engine: executor(&config, &given),
         policy,
         replacement,
         restart: config.restart.as_ref().map(TimeText::get),
         zones: zones(&config),
-        pacing: match config.kubernetes_deployment {
-            // Its controller keeps the pace.
-            Some(_) => Pacing::Batch,
-            None => pacing(&config),
-        },
+        pacing: pacing(&config),
         pause_between_batches: span(&config.pause_between_batches, default.pause_between_batches),
         checkpoints,
         traffic_steps: super::traffic::steps(&config.traffic.clone().unwrap_or_default()),
@@ -92,6 +79,19 @@ pub fn deployment(
         hooks,
     };
     Ok((config, spec))
+}
+
+/// Returns who replaces the instances.
+fn executor(config: &RollingDeploymentConfig, given: &HealthConfig) -> Executor {
+    match config.engine {
+        _ if config.kubernetes_deployment.is_some() => {
+            Executor::Controller { in_batches: config.pacing == Some(PacingName::Batch) }
+        }
+        None | Some(EngineName::Rolling) => Executor::Rolling,
+        Some(EngineName::InstanceRefresh) => Executor::InstanceRefresh {
+            warmup: given.min_healthy_time.as_ref().map(DurationText::get),
+        },
+    }
 }
 
 fn health(

@@ -118,7 +118,10 @@ impl RollingExecutor {
     /// # Errors
     /// When the record cannot be read.
     pub(super) fn restore_from_last_look(&mut self) -> Result<(), RecordError> {
-        self.restore_from_record(self.context.look.clone())
+        Record::from_tags(&self.context.look.record)?;
+        // A look at a large fleet is not copied.
+        let look = std::mem::take(&mut self.context.look);
+        self.restore_from_record(look)
     }
 
     /// Creates the wanted revision, if it is only described yet.

@@ -83,6 +83,9 @@ impl InstanceSet {
         if self.is_large() {
             return None;
         }
+        if self.is_empty() {
+            return Some(false);
+        }
         let wanted = letters(instance);
         Some(self.0.as_bytes().chunks(LETTERS).any(|known| known == wanted.as_bytes()))
     }

@@ -34,31 +34,16 @@ pub fn plan(name: &str, preview: &Preview) -> String {
         if preview.instance_refresh.is_empty() && !keeps_own_pace {
             lines.push(format!("  {pace:<10} {}", batches(preview)));
         }
-        for (index, phrase) in preview.controller.iter().enumerate() {
-            let label = if index == 0 { "controller" } else { "" };
-            lines.push(format!("  {label:<10} {phrase}"));
-        }
-        for (index, phrase) in preview.instance_refresh.iter().enumerate() {
-            let label = if index == 0 { "refresh" } else { "" };
-            lines.push(format!("  {label:<10} {phrase}"));
-        }
+        lines.extend(labelled("controller", &preview.controller));
+        lines.extend(labelled("refresh", &preview.instance_refresh));
         if !preview.checkpoints.is_empty() && preview.instance_refresh.is_empty() {
             let at: Vec<String> = preview.checkpoints.iter().map(|p| format!("{p} %")).collect();
             lines.push(format!("  waits      at {}", at.join(" and ")));
         }
         lines.extend(preview.requests.iter().map(|message| format!("  requests   {message}")));
-        for (index, hook) in preview.hooks.iter().enumerate() {
-            let label = if index == 0 { "hooks" } else { "" };
-            lines.push(format!("  {label:<10} {hook}"));
-        }
-        for (index, gate) in preview.gates.iter().enumerate() {
-            let label = if index == 0 { "gates" } else { "" };
-            lines.push(format!("  {label:<10} {gate}"));
-        }
-        for (index, hook) in preview.rollout_hooks.iter().enumerate() {
-            let label = if index == 0 { "runs" } else { "" };
-            lines.push(format!("  {label:<10} {hook}"));
-        }
+        lines.extend(labelled("hooks", &preview.hooks));
+        lines.extend(labelled("gates", &preview.gates));
+        lines.extend(labelled("runs", &preview.rollout_hooks));
         lines.push(format!("  capacity   {}", capacity(preview)));
         if !preview.target_groups.is_empty() {
             let names: Vec<&str> = preview.target_groups.values().map(String::as_str).collect();
@@ -85,6 +70,14 @@ pub fn plan(name: &str, preview: &Preview) -> String {
     }
     lines.extend(preview.warnings.iter().map(|warning| format!("  warning: {warning}")));
     printable::join(&lines)
+}
+
+/// Returns a line for each phrase, the first of them with `label`.
+fn labelled<'a>(label: &'a str, phrases: &'a [String]) -> impl Iterator<Item = String> + 'a {
+    phrases.iter().enumerate().map(move |(index, phrase)| {
+        let label = if index == 0 { label } else { "" };
+        format!("  {label:<10} {phrase}")
+    })
 }
 
 /// Says that an apply rolls nothing before somebody decides; a warning says why.

@@ -32,6 +32,7 @@ pub(crate) fn target() -> Target {
 /// Returns a look at a group without instances that launches `template`.
 pub(crate) fn look(template: &str) -> Observation {
     Observation {
+        controller: None,
         at: Timestamp(0),
         instances: BTreeMap::new(),
         capacity: Some(Capacity { min: 0, max: 4, desired: 0, units: None }),

@@ -14,6 +14,7 @@ mod deadlines;
 mod dry_run;
 pub(crate) mod due;
 mod failure;
+mod found_rollout;
 mod gate;
 mod halt;
 mod hook;

@@ -6,4 +6,5 @@ mod ansible_docs;
 mod clients;
 mod examples;
 mod front_ends;
+mod kubernetes;
 mod terraform;

@@ -159,7 +159,7 @@ MUTANTS = [
      "    if share == 0 || going.is_empty() || staying.len() >= least {",
      "    if share == 0 || going.is_empty() || staying.len() + 9 >= least {"),
     (24, "a command has no effect while things are put back", "src/rollout/planner/tick.rs",
-     "        Some(halt) => match stop_conditions::apply_command(input) {",
+     "        (None, Some(halt)) => match stop_conditions::apply_command(input) {",
      "        Some(halt) => match stop_conditions::apply_command(input).filter(|_| input.now.0 == 0) {"),
     (19, "a pause keeps a surge that is not there", "src/rollout/planner/borrow.rs",
      "    match is_known || input.look.is_unmanaged() {",

@@ -191,16 +191,7 @@ impl fmt::Display for Action {
             Action::SuspendProcesses { processes } => write!(f, "suspend {}", list(processes)),
             Action::ResumeProcesses { processes } => write!(f, "resume {}", list(processes)),
             Action::MoveTemplate { to } => write!(f, "set the template to {to}"),
-            Action::SetCapacity { desired: Some(desired), max: Some(max) } => {
-                write!(f, "set the size to {desired} (maximum {max})")
-            }
-            Action::SetCapacity { desired: Some(desired), max: None } => {
-                write!(f, "set the size to {desired}")
-            }
-            Action::SetCapacity { max: Some(max), .. } => {
-                write!(f, "set the maximum size to {max}")
-            }
-            Action::SetCapacity { .. } => write!(f, "set no size"),
+            Action::SetCapacity { desired, max } => f.write_str(&sizes(*desired, *max)),
             Action::ApplyScheduledAction { schedule, .. } => {
                 write!(f, "set the sizes of the scheduled action {schedule}")
             }
@@ -238,14 +229,8 @@ impl fmt::Display for Action {
                 write!(f, "send {percent} % of the requests to the second target group")
             }
             Action::SetRollout { to, settings, paused } => {
-                let to = to.as_ref().map(|to| format!("roll to {to}"));
-                let within = settings.map(|settings| {
-                    let ControllerSettings { surge, unavailable, .. } = settings;
-                    format!("allow a surge of {surge} and {unavailable} unavailable")
-                });
-                let paused = paused.map(|paused| if paused { "pause" } else { "go on" }.to_owned());
-                let parts: Vec<String> = to.into_iter().chain(within).chain(paused).collect();
-                write!(f, "have the controller {}", parts.join(", "))
+                let told = told(to.as_ref(), settings.as_ref(), *paused);
+                write!(f, "have the controller {told}")
             }
             Action::Terminate { instance, decrement } => {
                 let how = if *decrement { " without replacement" } else { "" };
@@ -253,6 +238,30 @@ impl fmt::Display for Action {
             }
         }
     }
+}
+
+/// Says which sizes are set.
+fn sizes(desired: Option<u32>, max: Option<u32>) -> String {
+    match (desired, max) {
+        (Some(desired), Some(max)) => format!("set the size to {desired} (maximum {max})"),
+        (Some(desired), None) => format!("set the size to {desired}"),
+        (None, Some(max)) => format!("set the maximum size to {max}"),
+        (None, None) => "set no size".to_owned(),
+    }
+}
+
+/// Says what the platform's controller is told.
+fn told(
+    to: Option<&Revision>,
+    settings: Option<&ControllerSettings>,
+    paused: Option<bool>,
+) -> String {
+    let to = to.map(|to| format!("roll to {to}"));
+    let within = settings.map(|ControllerSettings { surge, unavailable, .. }| {
+        format!("allow a surge of {surge} and {unavailable} unavailable")
+    });
+    let paused = paused.map(|paused| if paused { "pause" } else { "go on" }.to_owned());
+    to.into_iter().chain(within).chain(paused).collect::<Vec<_>>().join(", ")
 }
 
 fn list<T: fmt::Display>(items: &BTreeSet<T>) -> String {

@@ -28,7 +28,7 @@ pub struct Observation {
     pub suspended: BTreeSet<String>,
     /// What the platform's controller shows that replaces the instances; `None` where the engine
     /// itself does.
-    pub controller: Option<ControllerStatus>,
+    pub controller: Option<Box<ControllerStatus>>,
     /// The rollout record found on the target: every tag whose key starts with `rolling:`.
     pub record: Tags,
 }

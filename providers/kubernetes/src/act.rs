@@ -9,11 +9,11 @@ use rolling_provider::{
 };
 use serde_json::{Value, json};
 
+use crate::deployment_look::DeploymentLook;
 use crate::error::{from_kube, is_conflict, is_missing};
-use crate::fleet::{DeploymentFleet, unsupported};
+use crate::fleet::DeploymentFleet;
 use crate::lease_record::{self, MANAGER};
-use crate::observe::Look;
-use crate::revision::{HASH, RevisionNames};
+use crate::pod_revision::{HASH, RevisionNames};
 
 /// How often a change is tried again where only the status of the Deployment has changed.
 const TRIES: usize = 5;
@@ -47,7 +47,7 @@ impl DeploymentFleet {
     }
 
     /// Returns the last look, on which every change is based.
-    fn seen(&self) -> Result<Look, ProviderError> {
+    fn seen(&self) -> Result<DeploymentLook, ProviderError> {
         self.last().ok_or_else(|| {
             ProviderError::invalid("act", "", "the Deployment was not looked at yet")
         })
@@ -76,7 +76,7 @@ impl DeploymentFleet {
     /// Returns the part of the Deployment that is set.
     pub(crate) fn spec(
         &self,
-        look: &Look,
+        look: &DeploymentLook,
         to: Option<&Revision>,
         settings: Option<&ControllerSettings>,
         paused: Option<bool>,
@@ -107,7 +107,7 @@ impl DeploymentFleet {
 
     /// Returns what the template becomes: the wanted images and annotations, or all of the template of
     /// the ReplicaSet that the revision names.
-    fn template(&self, look: &Look, to: &Revision) -> Result<Value, ProviderError> {
+    fn template(&self, look: &DeploymentLook, to: &Revision) -> Result<Value, ProviderError> {
         if *to == self.target.revision() {
             return Ok(self.wanted_template(look));
         }
@@ -139,7 +139,7 @@ impl DeploymentFleet {
         Ok(value)
     }
 
-    fn wanted_template(&self, look: &Look) -> Value {
+    fn wanted_template(&self, look: &DeploymentLook) -> Value {
         let template = look.template();
         let spec = template.spec.as_ref();
         let of = |names: Vec<&String>| -> Vec<Value> {
@@ -171,7 +171,7 @@ impl DeploymentFleet {
     /// what counts is its generation, which only a change of what it asks for does.
     pub(crate) async fn change(
         &self,
-        look: &Look,
+        look: &DeploymentLook,
         spec: Value,
         dry_run: bool,
     ) -> Result<(), ProviderError> {
@@ -214,6 +214,12 @@ impl DeploymentFleet {
             }
         });
     }
+}
+
+/// The error of an action that has no meaning for a Deployment.
+fn unsupported(action: &Action) -> ProviderError {
+    let message = format!("a Deployment's own controller looks after its pods: cannot {action}");
+    ProviderError { effect: Effect::NotApplied, ..ProviderError::invalid("act", "", message) }
 }
 
 /// Says which attribute the server refuses, where that is one of the document's.

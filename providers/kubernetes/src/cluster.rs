@@ -1,14 +1,13 @@
-//! A cluster, and the parts of its API that a rollout uses.
+//! A cluster, which opens fleets.
 
 use std::sync::Arc;
 
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Event, Pod};
-use kube::{Api, Client};
+use kube::Client;
 use rolling_provider::Clock;
 
-use crate::fleet::{DeploymentFleet, DeploymentTarget};
+use crate::fleet::DeploymentFleet;
+use crate::namespace::NamespaceApi;
+use crate::wanted::DeploymentTarget;
 
 /// A cluster.
 #[derive(Clone)]
@@ -34,30 +33,5 @@ impl Kubernetes {
     pub fn deployment(&self, target: DeploymentTarget, clock: Arc<dyn Clock>) -> DeploymentFleet {
         let namespace = target.namespace.clone().unwrap_or_else(|| self.namespace.clone());
         DeploymentFleet::new(NamespaceApi::new(&self.client, namespace), target, clock)
-    }
-}
-
-/// The parts of the API of one namespace.
-pub(crate) struct NamespaceApi {
-    pub client: Client,
-    pub namespace: String,
-    pub deployments: Api<Deployment>,
-    pub replica_sets: Api<ReplicaSet>,
-    pub pods: Api<Pod>,
-    pub events: Api<Event>,
-    pub leases: Api<Lease>,
-}
-
-impl NamespaceApi {
-    fn new(client: &Client, namespace: String) -> Self {
-        Self {
-            deployments: Api::namespaced(client.clone(), &namespace),
-            replica_sets: Api::namespaced(client.clone(), &namespace),
-            pods: Api::namespaced(client.clone(), &namespace),
-            events: Api::namespaced(client.clone(), &namespace),
-            leases: Api::namespaced(client.clone(), &namespace),
-            client: client.clone(),
-            namespace,
-        }
     }
 }

@@ -10,8 +10,8 @@ use rolling_provider::{ProviderError, Tags};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::cluster::NamespaceApi;
 use crate::error::{from_kube, is_missing};
+use crate::namespace::NamespaceApi;
 
 /// How the keys of the record begin, in the engine and as annotations: a colon is not allowed there.
 const PREFIX: &str = "rolling:";

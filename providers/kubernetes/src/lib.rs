@@ -34,17 +34,22 @@
 mod act;
 mod cluster;
 mod connect;
+mod deployment_look;
 mod error;
 mod examine;
 mod fleet;
 mod lease_record;
 mod managers;
+mod namespace;
 mod observe;
+mod pod_revision;
 mod pods;
+mod port;
 mod resolve;
-mod revision;
 mod trouble;
+mod wanted;
 
 pub use cluster::Kubernetes;
 pub use connect::KubernetesConfig;
-pub use fleet::{DeploymentFleet, DeploymentTarget};
+pub use fleet::DeploymentFleet;
+pub use wanted::DeploymentTarget;

@@ -1,42 +1,21 @@
 //! One look at a Deployment: four calls whatever its size, and one more for what pods that are not
 //! ready say.
 
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{Event, Pod, PodTemplateSpec};
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::{Event, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ListParams;
-use rolling_provider::{
-    Capacity, ControllerSettings, ControllerStatus, Instance, InstanceId, Observation,
-    ProviderError, Share,
-};
+use rolling_provider::ProviderError;
 
+use crate::deployment_look::DeploymentLook;
 use crate::error::from_kube;
 use crate::fleet::DeploymentFleet;
-use crate::lease_record::{self, StoredRecord};
-use crate::managers;
-use crate::pods::{instance, is_ready, owner};
-use crate::revision::{RevisionNames, is_same};
-
-/// Kubernetes' own defaults of a Deployment (`SetDefaults_Deployment` in `pkg/apis/apps/v1`).
-const DEFAULT_SHARE: Share = Share::Percent(25);
-const DEFAULT_DEADLINE: i32 = 600;
-
-/// What a look reads.
-#[derive(Clone, Debug)]
-pub(crate) struct Look {
-    pub deployment: Deployment,
-    /// Those of the Deployment.
-    pub sets: Vec<ReplicaSet>,
-    /// Those of its ReplicaSets.
-    pub pods: Vec<Pod>,
-    pub events: Vec<Event>,
-    pub record: StoredRecord,
-}
+use crate::lease_record;
+use crate::pods::{is_ready, owner};
 
 impl DeploymentFleet {
     /// Reads the Deployment and what belongs to it.
-    pub(crate) async fn look(&self) -> Result<Look, ProviderError> {
+    pub(crate) async fn look(&self) -> Result<DeploymentLook, ProviderError> {
         let deployment = self.get().await?;
         let selector = deployment.spec.as_ref().map(|spec| selector(&spec.selector));
         let parameters = ListParams::default().labels(&selector.unwrap_or_default());
@@ -49,7 +28,7 @@ impl DeploymentFleet {
             listed.map_err(|error| from_kube("LIST pods", &error, false))
         };
         let record = lease_record::read(&self.api, &self.lease);
-        let (sets, pods, record) = futures_join(sets, pods, record).await?;
+        let (sets, pods, record) = tokio::try_join!(sets, pods, record)?;
         let uid = deployment.metadata.uid.as_deref();
         let sets: Vec<ReplicaSet> =
             sets.items.into_iter().filter(|set| owner(&set.metadata) == uid).collect();
@@ -62,7 +41,7 @@ impl DeploymentFleet {
             true => Vec::new(),
             false => self.warnings().await,
         };
-        Ok(Look { deployment, sets, pods, events, record })
+        Ok(DeploymentLook { deployment, sets, pods, events, record })
     }
 
     /// Returns what Kubernetes warns of about pods. Without the permission there are none: they only
@@ -79,15 +58,6 @@ impl DeploymentFleet {
     }
 }
 
-/// Waits for three calls at once.
-async fn futures_join<A, B, C>(
-    one: impl Future<Output = Result<A, ProviderError>>,
-    two: impl Future<Output = Result<B, ProviderError>>,
-    three: impl Future<Output = Result<C, ProviderError>>,
-) -> Result<(A, B, C), ProviderError> {
-    tokio::try_join!(one, two, three)
-}
-
 /// Returns a selector as a query writes it: `app=web,tier in (a,b)`.
 fn selector(selector: &LabelSelector) -> String {
     let labels = selector.match_labels.iter().flatten();
@@ -102,120 +72,4 @@ fn selector(selector: &LabelSelector) -> String {
         }
     });
     labels.chain(expressions).collect::<Vec<_>>().join(",")
-}
-
-impl Look {
-    /// The pod template of the Deployment.
-    pub fn template(&self) -> PodTemplateSpec {
-        self.deployment.spec.as_ref().map(|spec| spec.template.clone()).unwrap_or_default()
-    }
-
-    /// How many pods are to run.
-    pub fn size(&self) -> u32 {
-        let replicas = self.deployment.spec.as_ref().and_then(|spec| spec.replicas);
-        u32::try_from(replicas.unwrap_or(1)).unwrap_or_default()
-    }
-
-    /// The ReplicaSet of the template, once the controller has made it.
-    pub fn new_set(&self) -> Option<&ReplicaSet> {
-        let template = self.template();
-        self.sets.iter().find(|set| has_template(set, &template))
-    }
-
-    /// Returns the look in the port's terms.
-    pub fn observation(&self, fleet: &DeploymentFleet) -> Observation {
-        let template = self.template();
-        let names = RevisionNames::new(&fleet.target, &template);
-        let instances = self.pods.iter().filter_map(|pod| {
-            let of = owner(&pod.metadata)?;
-            let set = self.sets.iter().find(|set| set.metadata.uid.as_deref() == Some(of))?;
-            let template = set.spec.as_ref()?.template.as_ref()?;
-            let revision = names.of(template, Some(set));
-            let name = InstanceId::new(pod.metadata.name.clone()?);
-            Some((name, instance(pod, Some(revision), &self.events)))
-        });
-        let instances: std::collections::BTreeMap<InstanceId, Instance> = instances.collect();
-        let size = self.size();
-        Observation {
-            at: fleet.clock.now(),
-            instances,
-            capacity: Some(Capacity { min: size, max: u32::MAX, desired: size, units: None }),
-            template: Some(names.of(&template, self.new_set())),
-            controller: Some(self.status()),
-            record: self.record.tags.clone(),
-            ..Observation::default()
-        }
-    }
-
-    /// Returns what the controller shows.
-    fn status(&self) -> ControllerStatus {
-        let (size, deployment) = (self.size(), &self.deployment);
-        let status = deployment.status.clone().unwrap_or_default();
-        let count =
-            |count: Option<i32>| u32::try_from(count.unwrap_or_default()).unwrap_or_default();
-        let observed = status.observed_generation >= deployment.metadata.generation;
-        let updated = [status.updated_replicas, status.replicas, status.available_replicas];
-        let new = self.new_set();
-        let condition = |kind: &str, value: &str| {
-            let mut all = status.conditions.iter().flatten();
-            all.find(|found| found.type_ == kind && found.status == value)
-        };
-        let exceeded = condition("Progressing", "False")
-            .filter(|found| found.reason.as_deref() == Some("ProgressDeadlineExceeded"));
-        let refused = condition("ReplicaFailure", "True");
-        let message = |found: &k8s_openapi::api::apps::v1::DeploymentCondition| {
-            let reason = found.reason.clone().unwrap_or_default();
-            found.message.clone().map_or(reason.clone(), |message| format!("{reason}: {message}"))
-        };
-        let asked = |set: &ReplicaSet| count(set.spec.as_ref().and_then(|spec| spec.replicas));
-        ControllerStatus {
-            settings: settings(deployment),
-            paused: deployment.spec.as_ref().and_then(|spec| spec.paused).unwrap_or_default(),
-            observed,
-            asked: new.map_or(0, asked),
-            asked_in_all: self.sets.iter().map(asked).sum(),
-            available: new
-                .and_then(|set| set.status.as_ref())
-                .map_or(0, |status| count(status.available_replicas)),
-            complete: observed && updated.iter().all(|it| count(*it) == size) && new.is_some(),
-            exceeded: exceeded.filter(|_| observed).map(message),
-            refused: refused.filter(|_| observed).map(message),
-            managers: managers::of_rollout(
-                deployment.metadata.managed_fields.as_deref().unwrap_or_default(),
-            ),
-        }
-    }
-}
-
-/// Whether `set` makes the pods of `template`.
-pub(crate) fn has_template(set: &ReplicaSet, template: &PodTemplateSpec) -> bool {
-    let own = set.spec.as_ref().and_then(|spec| spec.template.as_ref());
-    own.is_some_and(|own| is_same(own, template))
-}
-
-/// Returns the bounds that the Deployment gives its controller.
-pub(crate) fn settings(deployment: &Deployment) -> ControllerSettings {
-    let spec = deployment.spec.as_ref();
-    let rolling = spec
-        .and_then(|spec| spec.strategy.as_ref())
-        .and_then(|strategy| strategy.rolling_update.as_ref());
-    let surge = rolling.and_then(|rolling| rolling.max_surge.as_ref()).and_then(share);
-    let unavailable = rolling.and_then(|rolling| rolling.max_unavailable.as_ref()).and_then(share);
-    let min_ready = spec.and_then(|spec| spec.min_ready_seconds).unwrap_or_default();
-    let deadline = spec.and_then(|spec| spec.progress_deadline_seconds).unwrap_or(DEFAULT_DEADLINE);
-    ControllerSettings {
-        surge: surge.unwrap_or(DEFAULT_SHARE),
-        unavailable: unavailable.unwrap_or(DEFAULT_SHARE),
-        min_ready_seconds: u32::try_from(min_ready).unwrap_or_default(),
-        // The largest number stands for none.
-        deadline_seconds: (deadline != i32::MAX)
-            .then(|| u32::try_from(deadline).unwrap_or_default()),
-    }
-}
-
-fn share(given: &IntOrString) -> Option<Share> {
-    match given {
-        IntOrString::Int(count) => u32::try_from(*count).ok().map(Share::Count),
-        IntOrString::String(text) => text.parse().ok(),
-    }
 }

@@ -8,11 +8,11 @@ use kube::Api;
 use kube::api::ListParams;
 use rolling_provider::{ProviderError, Target};
 
+use crate::deployment_look::DeploymentLook;
 use crate::fleet::DeploymentFleet;
 use crate::managers;
-use crate::observe::Look;
+use crate::pod_revision::images;
 use crate::pods::boots;
-use crate::revision::images;
 
 /// The key by which a record names its rollout.
 const ROLLOUT: &str = "rolling:rollout";
@@ -81,7 +81,7 @@ impl DeploymentFleet {
         )))
     }
 
-    async fn warnings_of(&self, look: &Look) -> Vec<String> {
+    async fn warnings_of(&self, look: &DeploymentLook) -> Vec<String> {
         let mut warnings: Vec<String> = self
             .target
             .images

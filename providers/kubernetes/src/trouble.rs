@@ -1,4 +1,4 @@
-//! Why a pod does not serve, the most telling cause first, in Kubernetes' own words.
+//! Why a pod does not serve, the most telling cause first, in the text of Kubernetes.
 //!
 //! Names of reasons are those of the kubelet (`pkg/kubelet/images`, `pkg/kubelet/kuberuntime`) and of
 //! the scheduler.
@@ -103,7 +103,7 @@ fn crashed(container: &ContainerStatus) -> Option<(String, bool)> {
     Some((format!("container {}: {last}", container.name), false))
 }
 
-/// `it ended with code 1 (Error), 3 restarts: last words`.
+/// `it ended with code 1 (Error), 3 restarts: last output`.
 fn last_end(container: &ContainerStatus) -> Option<String> {
     let now = container.state.as_ref().and_then(|state| state.terminated.as_ref());
     let before = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
@@ -114,9 +114,9 @@ fn last_end(container: &ContainerStatus) -> Option<String> {
         1 => ", 1 restart".to_owned(),
         count => format!(", {count} restarts"),
     };
-    let words = ended.message.as_deref().map(str::trim).filter(|words| !words.is_empty());
-    let words = words.map_or(String::new(), |words| format!(": {words}"));
-    Some(format!("it ended with code {}{reason}{restarts}{words}", ended.exit_code))
+    let message = ended.message.as_deref().map(str::trim).filter(|message| !message.is_empty());
+    let message = message.map_or(String::new(), |message| format!(": {message}"));
+    Some(format!("it ended with code {}{reason}{restarts}{message}", ended.exit_code))
 }
 
 /// What the latest warning about `pod` says.
@@ -211,7 +211,7 @@ mod tests {
         }))
     }
 
-    fn words(pod: &Pod, events: &[Event]) -> (String, bool) {
+    fn told_of_pod(pod: &Pod, events: &[Event]) -> (String, bool) {
         let found = trouble(pod, events).expect("trouble");
         (found.message, found.is_final)
     }
@@ -222,12 +222,12 @@ mod tests {
             { "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
               "message": "0/3 nodes are available: 3 Insufficient cpu." },
         ] }));
-        let told = words(&unscheduled, &[]).0;
+        let told = told_of_pod(&unscheduled, &[]).0;
         assert_eq!(told, "Unschedulable: 0/3 nodes are available: 3 Insufficient cpu.");
 
         let waiting = |reason: &str, message: &str| {
             let state = json!({ "waiting": { "reason": reason, "message": message } });
-            words(&running(state, json!({}), 0), &[])
+            told_of_pod(&running(state, json!({}), 0), &[])
         };
         let message = "Back-off pulling image \"web:9\"";
         let told = format!("container app: ImagePullBackOff: {message}");
@@ -237,7 +237,7 @@ mod tests {
         let crash = json!({ "waiting": { "reason": "CrashLoopBackOff",
             "message": "back-off 10s restarting failed container" } });
         let last = json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } });
-        let told = words(&running(crash, last, 3), &[]).0;
+        let told = told_of_pod(&running(crash, last, 3), &[]).0;
         assert!(told.contains("CrashLoopBackOff: back-off 10s"), "{told}");
         assert!(told.ends_with("; it ended with code 137 (OOMKilled), 3 restarts"), "{told}");
     }
@@ -251,9 +251,9 @@ mod tests {
             "message": "Readiness probe failed: HTTP probe failed with statuscode: 500",
         }))
         .expect("an event");
-        let told = words(&unready, &[event]).0;
+        let told = told_of_pod(&unready, &[event]).0;
         assert_eq!(told, "Readiness probe failed: HTTP probe failed with statuscode: 500");
-        let told = words(&unready, &[]).0;
+        let told = told_of_pod(&unready, &[]).0;
         assert_eq!(told, "readiness gate target-health.elbv2.k8s.aws/web is not reported yet");
     }
 

@@ -91,11 +91,11 @@ fn advance(
             let record = with_settings(record, status, settings);
             set(input, record, None, settings, plan);
         }
-        ControllerPhase::Asking => {
+        ControllerPhase::InStep => {
             conclude::wait_for_new(input, view, status, plan);
             step::look_soon(input, plan);
         }
-        ControllerPhase::Asked => {
+        ControllerPhase::ToPause => {
             plan.warning = step::overtaken(status, record);
             plan.actions.push(Step::new(Action::SetRollout {
                 to: None,

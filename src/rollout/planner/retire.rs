@@ -64,10 +64,17 @@ pub(crate) fn retire(
 /// somebody else took out.
 fn note(input: &Input<'_>, view: &View<'_>, victims: &[&Member<'_>], plan: &mut Plan) {
     let Some(record) = plan.record(input) else { return };
+    if victims.is_empty() && record.victims.is_empty() {
+        return;
+    }
     let rotation = &input.state.rotation;
     let by_predecessor = rotation.deregistered_by_predecessor.iter().map(|(id, _)| id);
     let out = rotation.deregistered.keys().chain(&rotation.victims).chain(by_predecessor);
     let group = InstanceSet::of(out.chain(victims.iter().map(|member| member.id)));
+    // On most ticks nothing is new, and to look for each instance of a large fleet takes long.
+    if record.victims == group {
+        return;
+    }
     let is_named = |member: &&Member<'_>| record.victims.has(member.id) != Some(false);
     let may_be_named = record.victims.is_large() && !group.is_large();
     let is_back = |member: &Member<'_>| {

@@ -106,9 +106,7 @@ impl RolloutState {
             }
             Action::Confirm { instances, to } => self.confirmed(instances, to.as_ref(), now),
             Action::Release { instance } => self.note_released(instance, now),
-            Action::Discard { instances } => {
-                self.removed.discarded.extend(instances.iter().cloned())
-            }
+            Action::Discard { instances: gone } => self.removed.discarded.extend(gone.clone()),
             Action::EraseRecord { keys } if keys.contains(ROLLOUT) => self.erased(),
             Action::ApplyScheduledAction { desired: Some(to), .. } => {
                 self.sizes.caught_up(*to, now);
@@ -116,7 +114,8 @@ impl RolloutState {
             Action::SuspendProcesses { .. } => self.suspended = true,
             Action::SetRollout { to: Some(to), .. } => self.rolled_to = Some(to.clone()),
             Action::MoveTemplate { .. } => {
-                self.launches.launched.template_moved(self.launches.missing.len(), now)
+                let missing = self.launches.missing.len();
+                self.launches.launched.template_moved(missing, now);
             }
             Action::WriteRecord { .. }
             | Action::EraseRecord { .. }

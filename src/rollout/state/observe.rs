@@ -179,8 +179,7 @@ impl RolloutState {
                 history.trouble = Some(trouble(target, instance));
             }
         }
-        let unhealthy = !instance.healthy
-            || instance.targets.values().any(|health| health.state == TargetState::Unhealthy);
+        let unhealthy = is_called_unhealthy(instance);
         // On its way out it only drains, so what its health was before still counts.
         let lives = instance.lifecycle.is_live();
         history.called_unhealthy = unhealthy || (history.called_unhealthy && !lives);
@@ -190,10 +189,9 @@ impl RolloutState {
             && instance.lifecycle.is_live()
             && !self.failures.failed.contains_key(id)
             && let Some(reason) = overdue.unwrap_or_else(|| {
-                let hopeless = instance.trouble.as_ref().filter(|trouble| trouble.is_final);
-                let hopeless = hopeless.map(|trouble| trouble.message.clone());
-                let overdue = hopeless.or_else(|| history.overdue(health, serves, now));
-                overdue.or_else(|| history.became_unhealthy(evaluated))
+                hopeless(instance)
+                    .or_else(|| history.overdue(health, serves, now))
+                    .or_else(|| history.became_unhealthy(evaluated))
             })
         {
             self.failures.failed.insert(id.clone(), reason);
@@ -348,4 +346,16 @@ impl RolloutState {
         self.rotation.put_back.retain(|_, out| look.at.since(*out) <= LOOKS_LAG);
         self.rotation.drains.retain(|(id, _)| look.instances.contains_key(id));
     }
+}
+
+/// Whether the cloud itself reports it as unhealthy.
+fn is_called_unhealthy(instance: &Instance) -> bool {
+    !instance.healthy
+        || instance.targets.values().any(|health| health.state == TargetState::Unhealthy)
+}
+
+/// Returns why an instance will never serve, where the platform says so.
+fn hopeless(instance: &Instance) -> Option<String> {
+    let trouble = instance.trouble.as_ref().filter(|trouble| trouble.is_final);
+    trouble.map(|trouble| trouble.message.clone())
 }

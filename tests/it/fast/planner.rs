@@ -60,6 +60,7 @@ fn idle(instances: &mut BTreeMap<InstanceId, Instance>, ids: &[&str]) {
 
 pub fn look(instances: BTreeMap<InstanceId, Instance>) -> Observation {
     Observation {
+        controller: None,
         shifted: None,
         at: NOW,
         capacity: Some(Capacity { min: 0, max: 20, desired: 10, units: None }),
@@ -101,6 +102,7 @@ pub fn record() -> Record {
         acknowledged: Vec::new(),
         owned: false,
         borrowed: Borrowed {
+            controller: None,
             shifts: None,
             template: Some("v1".into()),
             max: None,

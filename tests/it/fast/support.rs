@@ -24,6 +24,9 @@ fn rolled(way: RolloutMode) -> Value {
         RolloutMode::Target("target_group") => {
             json!({ "target_group": { "arn": ARN, "launch_template": template } })
         }
+        RolloutMode::Target("kubernetes_deployment") => {
+            json!({ "kubernetes_deployment": { "name": "web", "images": { "app": "web:2" } } })
+        }
         _ => json!({ "simulated_fleet": { "name": "web", "revision": "v2" } }),
     };
     let how = match way {
@@ -53,6 +56,8 @@ fn refused_value(row: &Unsupported) -> Value {
         (_, "/replacement") => json!({ "run_command": { "document": "deploy" } }),
         (_, "/max_surge" | "/max_unavailable" | "/batch_size") => json!(1),
         (_, "/batch_size_type") => json!("fixed"),
+        (_, "/engine") => json!("rolling"),
+        (_, "/standby_instances") => json!("ignore"),
         (_, "/checkpoints") => json!([{ "percentage": 50 }]),
         (_, "/traffic") => json!({ "new_version_percent": 20 }),
         (_, "/traffic/new_version_percent" | "/traffic/step_percent") => json!(20),
@@ -69,9 +74,10 @@ fn refused_value(row: &Unsupported) -> Value {
         (_, "/traffic/second_target_group_arn") => json!(ARN),
         (_, "/traffic/listener_rule_arns") => json!(["arn"]),
         (_, "/gates/http") => json!({ "url": "http://example.com/" }),
+        (_, "/gates/alarms") => json!(["web-5xx"]),
         (_, "/gates/command") => json!({ "run": ["true"] }),
         (_, "/hooks") => json!({ "after_rollout": { "command": { "run": ["true"] } } }),
-        (_, "/hooks/after_healthy" | "/hooks/after_batch") => {
+        (_, "/hooks/after_healthy" | "/hooks/after_batch" | "/hooks/before_deregister") => {
             json!({ "command": { "run": ["true"] } })
         }
         (_, "/record") => json!({ "s3": { "bucket": "bucket", "key": "key" } }),

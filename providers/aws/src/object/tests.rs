@@ -30,6 +30,7 @@ impl Fleet for Bare {
 
     async fn observe(&self) -> Result<Observation, ProviderError> {
         Ok(Observation {
+            controller: None,
             at: Timestamp(0),
             instances: Default::default(),
             reserve: Default::default(),

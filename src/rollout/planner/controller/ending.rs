@@ -27,7 +27,7 @@ pub(super) fn plan(
     let out_of_time = halt.until.is_some_and(|until| input.now >= until);
     note(input, record, halt, &mut plan);
     match before_end(input, view, status, record, halt, out_of_time) {
-        BeforeEnd::Step(step) if !is_refused(input, &step.action) => plan.actions.push(step),
+        BeforeEnd::Step(step) if !is_refused(input, &step.action) => plan.actions.push(*step),
         BeforeEnd::Wait(what) if !out_of_time => wait_for_change(input, what, &mut plan),
         BeforeEnd::Step(_) | BeforeEnd::Wait(_) | BeforeEnd::Nothing => {}
     }
@@ -43,7 +43,7 @@ pub(super) fn plan(
 
 /// What the controller is still to be told, or to show.
 enum BeforeEnd {
-    Step(Step),
+    Step(Box<Step>),
     Wait(&'static str),
     Nothing,
 }
@@ -66,7 +66,7 @@ fn before_end(
         // What goes on by itself goes on. A step ends where it was to end.
         Ending::Interrupted if pauses && step::is_stepped(input) && !status.paused => {
             let phase = step::phase(input, view, status, record);
-            if matches!(phase, ControllerPhase::Asking | ControllerPhase::Unseen) && !out_of_time {
+            if matches!(phase, ControllerPhase::InStep | ControllerPhase::Unseen) && !out_of_time {
                 return BeforeEnd::Wait("the controller's step");
             }
             true
@@ -76,11 +76,11 @@ fn before_end(
         Ending::Failed | Ending::Unrestored => false,
     };
     match stops {
-        true if !status.paused => BeforeEnd::Step(pause()),
+        true if !status.paused => BeforeEnd::Step(Box::new(pause())),
         true if !status.observed => BeforeEnd::Wait("the controller's pause"),
         true => BeforeEnd::Nothing,
         false => match put_back(status, record) {
-            Some(step) => BeforeEnd::Step(step),
+            Some(step) => BeforeEnd::Step(Box::new(step)),
             None if !status.observed => BeforeEnd::Wait("what is put back"),
             None => BeforeEnd::Nothing,
         },

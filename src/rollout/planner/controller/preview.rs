@@ -5,8 +5,8 @@ use std::time::Duration;
 use rolling_provider::{ControllerSettings, ControllerStatus};
 
 use super::super::deadlines::ASSUMED_BOOT;
+use super::super::found_rollout::{found_record, is_paused, runs};
 use super::super::input::Input;
-use super::super::preview::{found_record, is_paused, runs};
 use super::super::{View, is_converged};
 use super::settings::at_own_pace;
 use super::step;

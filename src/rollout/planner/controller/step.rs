@@ -32,9 +32,9 @@ pub(super) enum ControllerPhase {
     /// It is paused in the middle of a step.
     GoOn,
     /// It has not asked yet for all instances of the step.
-    Asking,
+    InStep,
     /// It has asked for all instances of the step, and is to be paused.
-    Asked,
+    ToPause,
     /// Instances of the step are not available yet.
     Waiting,
     /// All instances of the step are available, and others are left to replace.
@@ -154,8 +154,8 @@ pub(super) fn phase(
             ControllerPhase::StepDone
         }
         (true, true) => ControllerPhase::Waiting,
-        (false, true) if is_settled(status, size) => ControllerPhase::Asked,
-        (false, _) => ControllerPhase::Asking,
+        (false, true) if is_settled(status, size) => ControllerPhase::ToPause,
+        (false, _) => ControllerPhase::InStep,
     }
 }
 

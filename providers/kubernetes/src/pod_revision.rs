@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use rolling_provider::Revision;
 use serde_json::Value;
 
-use crate::fleet::DeploymentTarget;
+use crate::wanted::DeploymentTarget;
 
 /// The label by which the controller tells the pods of its ReplicaSets apart.
 pub(crate) const HASH: &str = "pod-template-hash";
