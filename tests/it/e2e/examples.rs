@@ -38,6 +38,15 @@ fn the_rehearsal_comes_through() {
     assert_eq!(fleet["tags"], serde_json::json!({}));
 }
 
+#[test]
+fn the_kubernetes_examples_are_valid() {
+    for file in ["kubernetes/local/web.tf.json", "kubernetes/eks/web.tf.json"] {
+        let ran = run(rolling().arg("validate").arg(example(file)));
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert_eq!(ran.stderr, "", "{file}");
+    }
+}
+
 #[cfg(feature = "aws")]
 #[test]
 fn the_localstack_example_makes_a_fleet_that_rolls_and_leaves_nothing_running() {
