@@ -124,7 +124,8 @@ impl RolloutContext {
         }
         let halt = self.state.direction.halt.as_ref();
         let stays = record.only_restores() || halt.is_some_and(Halt::is_unrestored);
-        if let Some(found) = record.borrowed.template.as_ref().filter(|_| !stays)
+        let launches = look.controller.is_none();
+        if let Some(found) = record.borrowed.template.as_ref().filter(|_| launches && !stays)
             && look.template.as_ref() == Some(&record.to)
             && self.target.resolve(found) != &record.to
         {

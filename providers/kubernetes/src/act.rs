@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use rolling_provider::{
     Action, ControllerSettings, Effect, ErrorKind, ProviderError, Revision, Share,
 };
 use serde_json::{Value, json};
 
 use crate::deployment_look::DeploymentLook;
-use crate::error::{from_kube, is_conflict, is_missing};
+use crate::error::{from_kube, is_conflict};
 use crate::fleet::DeploymentFleet;
 use crate::lease_record::{self, MANAGER};
 use crate::pod_revision::{HASH, RevisionNames};
@@ -34,14 +34,6 @@ impl DeploymentFleet {
                 let spec = self.spec(&look, to.as_ref(), settings.as_ref(), *paused)?;
                 self.change(&look, spec, false).await
             }
-            Action::Terminate { instance, .. } => {
-                let name = instance.as_str();
-                match self.api.pods.delete(name, &DeleteParams::default()).await {
-                    Ok(_) => Ok(()),
-                    Err(error) if is_missing(&error) => Ok(()),
-                    Err(error) => Err(from_kube(&format!("DELETE pods/{name}"), &error, true)),
-                }
-            }
             _ => Err(unsupported(action)),
         }
     }
@@ -63,8 +55,15 @@ impl DeploymentFleet {
             "apiVersion": "apps/v1", "kind": "Deployment",
             "name": metadata.name, "uid": metadata.uid,
         });
-        let written =
-            lease_record::write(&self.api, &self.lease, &owner, changes, &look.record).await?;
+        let written = lease_record::write(
+            &self.api,
+            &self.lease,
+            &owner,
+            changes,
+            &look.record,
+            self.clock.wall(),
+        )
+        .await?;
         self.saw(|last| {
             if let Some(last) = last {
                 last.record = written;

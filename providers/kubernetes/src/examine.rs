@@ -87,3 +87,23 @@ impl DeploymentFleet {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tests on a real control plane roll as a user who has this role and nothing else.
+    #[test]
+    fn the_role_grants_what_is_asked_for() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/kubernetes-role.yaml");
+        let role = std::fs::read_to_string(file).expect("the role");
+        for (verbs, group, resource) in NEEDED {
+            let group = if group.is_empty() { "\"\"" } else { group };
+            let rule = format!(
+                "- apiGroups: [{group}]\n    resources: [{resource}]\n    verbs: [{}]\n",
+                verbs.join(", ")
+            );
+            assert!(role.contains(&rule), "{rule}");
+        }
+    }
+}

@@ -5,8 +5,10 @@
 //! showed it.
 
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use rolling_provider::{ProviderError, Tags};
+use rolling_provider::{ProviderError, Tags, Timestamp};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -74,6 +76,7 @@ pub(crate) async fn write(
     owner: &Value,
     changes: &[(String, Option<String>)],
     last: &StoredRecord,
+    now: Timestamp,
 ) -> Result<StoredRecord, ProviderError> {
     let mut tags = last.tags.clone();
     for (key, value) in changes {
@@ -84,13 +87,19 @@ pub(crate) async fn write(
     }
     match &last.version {
         None if tags.is_empty() => Ok(StoredRecord::default()),
-        None => create(api, name, owner, &tags).await,
+        None => create(api, name, owner, &tags, now).await,
         Some(version) if tags.is_empty() => delete(api, name, version).await,
-        Some((_, version)) => patch(api, name, changes, &tags, version).await,
+        Some((_, version)) => patch(api, name, changes, &tags, version, now).await,
     }
 }
 
-/// Returns who holds the lease, for people who look at it.
+/// Returns what people see who look at the object: who holds the lease, and when it was written.
+fn shown(tags: &Tags, now: Timestamp) -> Value {
+    let written =
+        i64::try_from(now.0).ok().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+    json!({ "holderIdentity": holder(tags), "renewTime": written.map(MicroTime) })
+}
+
 fn holder(tags: &Tags) -> Option<&str> {
     let lease = tags.get("rolling:lease")?;
     lease.split(' ').find_map(|field| field.strip_prefix("owner="))
@@ -105,12 +114,13 @@ async fn create(
     name: &str,
     owner: &Value,
     tags: &Tags,
+    now: Timestamp,
 ) -> Result<StoredRecord, ProviderError> {
     let annotations: serde_json::Map<String, Value> =
         tags.iter().map(|(key, value)| (annotation(key), json!(value))).collect();
     let body = json!({
         "metadata": { "name": name, "annotations": annotations, "ownerReferences": [owner] },
-        "spec": { "holderIdentity": holder(tags) },
+        "spec": shown(tags, now),
     });
     let operation = format!("POST leases/{name}");
     let lease: Lease = serde_json::from_value(body)
@@ -126,12 +136,13 @@ async fn patch(
     changes: &[(String, Option<String>)],
     tags: &Tags,
     version: &str,
+    now: Timestamp,
 ) -> Result<StoredRecord, ProviderError> {
     let annotations: serde_json::Map<String, Value> =
         changes.iter().map(|(key, value)| (annotation(key), json!(value))).collect();
     let body = json!({
         "metadata": { "resourceVersion": version, "annotations": annotations },
-        "spec": { "holderIdentity": holder(tags) },
+        "spec": shown(tags, now),
     });
     let parameters = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
     let written = api.leases.patch(name, &parameters, &Patch::Merge(&body)).await;

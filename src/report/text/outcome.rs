@@ -222,7 +222,7 @@ fn left_behind(report: &Report) -> Vec<String> {
     } else if report.is_unrestored() {
         lines.push("  borrowed   nothing, but the record of the rollout is still there".to_owned());
     } else if report.instance_refresh.is_none() {
-        let back = "nothing: sizes, processes and template are restored";
+        let back = "nothing: what was changed for the time of the rollout is restored";
         lines.push(format!("  borrowed   {back}"));
     }
     let Some(completed) = report.completed.as_ref().filter(|it| **it != report.to) else {

@@ -91,6 +91,7 @@ fn advance(
             let record = with_settings(record, status, settings);
             set(input, record, None, settings, plan);
         }
+        ControllerPhase::PausedByOthers => conclude::wait_for_others(input, plan),
         ControllerPhase::InStep => {
             conclude::wait_for_new(input, view, status, plan);
             step::look_soon(input, plan);
@@ -142,7 +143,7 @@ fn release(
     let moves = input.look.template.as_ref() != Some(&input.target.revision);
     let to = moves.then(|| input.target.revision.clone());
     set(input, released, to, settings, plan);
-    plan.begins = next.size.map(|size| {
+    plan.begins = next.size.filter(|size| *size > 0).map(|size| {
         let begins = BatchStart::of(input, None, BTreeSet::new(), 0);
         BatchStart { at_most: Some(size), ..begins }
     });

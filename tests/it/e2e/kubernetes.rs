@@ -91,6 +91,24 @@ fn a_checkpoint_waits_until_somebody_resumes() {
     namespace.assert_clean();
 }
 
+/// The documented role is enough, and without it the refusal says what is missing.
+#[test]
+fn the_documented_role_is_enough() {
+    let Some(namespace) = namespace(2) else { return };
+    let document = namespace.document("v2", &json!({}));
+    let document = namespace.as_documented_user(&document);
+    let doctor = namespace.run("doctor", &document);
+    assert_eq!(doctor.code, 0, "{doctor:?}");
+    let ran = namespace.run("apply", &document);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    namespace.assert_clean();
+    namespace.kubectl(&["delete", "rolebinding", "rolling"]);
+    let refused = namespace.run("plan", &document);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.stderr.contains("Forbidden"), "{refused:?}");
+    assert!(refused.stderr.contains("docs/kubernetes-role.yaml"), "{refused:?}");
+}
+
 /// Where all that is wanted runs already, nothing is done.
 #[test]
 fn a_deployment_that_runs_the_revision_is_left_alone() {

@@ -18,6 +18,17 @@ pub(super) fn wait_for_change(input: &Input<'_>, what: &str, plan: &mut Plan) {
     });
 }
 
+/// Waits until whoever has paused the controller has it go on.
+pub(super) fn wait_for_others(input: &Input<'_>, plan: &mut Plan) {
+    let controller = input.target.controller.unwrap_or("the controller");
+    plan.wait(Wait {
+        kind: WaitKind::SetAside,
+        instances: Vec::new(),
+        detail: Some(format!("somebody has paused {controller}, and has to have it go on")),
+        deadline: deadlines::progress_deadline(input),
+    });
+}
+
 /// Waits for the instances that the controller creates, and for those that it removes.
 pub(super) fn wait_for_new(
     input: &Input<'_>,

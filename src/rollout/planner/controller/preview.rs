@@ -144,13 +144,19 @@ fn warnings(
 ) -> Vec<String> {
     let Input { spec, target, state, .. } = *input;
     let mut warnings = target.warnings.clone();
-    if rolls && step::is_stepped(input) {
-        warnings.push(
-            "checkpoints, pauses, gates and the way back need a run of rolling that follows: without \
-             one the controller goes on to the end of the rollout"
-                .into(),
-        );
-    }
+    let goes_back = spec.on_failure == OnFailure::Rollback;
+    let kept_while_followed = match (step::is_stepped(input), goes_back) {
+        (true, true) => Some("checkpoints, pauses, gates and the way back need"),
+        (true, false) => Some("checkpoints, pauses and gates need"),
+        (false, true) => Some("the way back needs"),
+        (false, false) => None,
+    };
+    warnings.extend(kept_while_followed.filter(|_| rolls).map(|what| {
+        format!(
+            "{what} a run of rolling that follows: without one the controller goes on to the end of \
+             the rollout"
+        )
+    }));
     if rolls && view.window.size > 0 && view.window.floor() == 0 {
         warnings.push("no instance has to serve while a batch is replaced: an outage".into());
     }

@@ -31,6 +31,8 @@ pub(super) enum ControllerPhase {
     Unseen,
     /// It is paused in the middle of a step.
     GoOn,
+    /// Somebody else has paused it.
+    PausedByOthers,
     /// It has not asked yet for all instances of the step.
     InStep,
     /// It has asked for all instances of the step, and is to be paused.
@@ -142,10 +144,12 @@ pub(super) fn phase(
     }
     let goal = record.released.unwrap_or(size).min(size);
     if !holds(input, size, goal) || status.complete {
-        return if status.paused && !status.complete {
-            ControllerPhase::GoOn
-        } else {
-            ControllerPhase::Waiting
+        // This engine has let it go, and does not pause a rollout that is one step.
+        let ours = input.state.rolled_to.is_some() && !input.state.direction.resume;
+        return match status.paused && !status.complete {
+            true if ours && !is_stepped(input) => ControllerPhase::PausedByOthers,
+            true => ControllerPhase::GoOn,
+            false => ControllerPhase::Waiting,
         };
     }
     match (status.paused, status.asked >= goal) {

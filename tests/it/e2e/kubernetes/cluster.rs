@@ -142,6 +142,21 @@ impl Namespace {
         file
     }
 
+    /// Makes the cluster's user without permissions one with the documented role in this namespace, and
+    /// returns `document` as that user's.
+    pub fn as_documented_user(&self, document: &Path) -> PathBuf {
+        let role = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/kubernetes-role.yaml");
+        self.kubectl(&["apply", "--filename", role.to_str().expect("UTF-8")]);
+        let binding = ["create", "rolebinding", "rolling", "--role=rolling", "--user=nobody"];
+        self.kubectl(&binding);
+        let text = std::fs::read_to_string(document).expect("a document");
+        let mut read: Value = serde_json::from_str(&text).expect("JSON");
+        read["provider"]["rolling"]["kubernetes"]["context"] = json!("nobody");
+        let file = self.folder.path().join("nobody.tf.json");
+        std::fs::write(&file, read.to_string()).expect("a file");
+        file
+    }
+
     /// Returns the program with this subcommand for `document`.
     pub fn command(&self, subcommand: &str, document: &Path) -> Command {
         let mut command = rolling();
