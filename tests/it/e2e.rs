@@ -6,5 +6,6 @@ mod ansible_docs;
 mod clients;
 mod examples;
 mod front_ends;
+#[cfg(feature = "kubernetes")]
 mod kubernetes;
 mod terraform;

@@ -5,6 +5,8 @@ mod blame;
 mod commands;
 mod conformance;
 mod crash;
+#[cfg(feature = "kubernetes")]
+mod deployments;
 mod documents;
 mod faults;
 mod following;

@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
 use kube::Client;
 use rolling_provider::Clock;
 
 use crate::fleet::DeploymentFleet;
 use crate::namespace::NamespaceApi;
 use crate::wanted::DeploymentTarget;
+
+/// Why a request could not be carried to a cluster, or its answer back.
+pub type TransportError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A cluster.
 #[derive(Clone)]
@@ -27,6 +32,26 @@ impl Kubernetes {
     /// namespace it is in `namespace`.
     pub fn with_client(client: Client, namespace: impl Into<String>) -> Self {
         Self { client, namespace: namespace.into() }
+    }
+
+    /// Reaches a cluster by `transport`, which carries requests to it. Where a target names no namespace
+    /// it is in `namespace`. Needs a runtime of Tokio around it.
+    pub fn with_transport<F, A>(transport: F, namespace: impl Into<String>) -> Self
+    where
+        F: Fn(Request<Vec<u8>>) -> A + Clone + Send + 'static,
+        A: Future<Output = Result<Response<Vec<u8>>, TransportError>> + Send + 'static,
+    {
+        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+            let transport = transport.clone();
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = body.collect().await?.to_bytes().to_vec();
+                let answer = transport(Request::from_parts(parts, body)).await?;
+                Ok::<_, TransportError>(answer.map(kube::client::Body::from))
+            }
+        });
+        let namespace = namespace.into();
+        Self::with_client(Client::new(service, namespace.clone()), namespace)
     }
 
     /// Opens a Deployment, which runs on `clock`. Calls nothing.

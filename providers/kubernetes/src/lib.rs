@@ -49,7 +49,7 @@ mod resolve;
 mod trouble;
 mod wanted;
 
-pub use cluster::Kubernetes;
+pub use cluster::{Kubernetes, TransportError};
 pub use connect::KubernetesConfig;
 pub use fleet::DeploymentFleet;
 pub use wanted::DeploymentTarget;

@@ -156,13 +156,15 @@ impl RolloutState {
         if let Some(history) = self.history.get_mut(id).filter(|_| waits) {
             history.restart(now);
         }
-        let is_leaving = self.rotation.victims.contains(id) || self.removed.terminated.contains(id);
+        let is_gone = self.removed.terminated.contains(id);
+        let is_leaving = self.rotation.victims.contains(id) || is_gone;
         let by_us = self.whose_doing(target, id, now);
         let rolls_back = self.direction.rolls_back.is_some();
         let since = self.history.get(id).map_or(now, |history| history.since);
         let overdue = instance.update.as_ref().map(|it| self.update_failed(it, since, now));
         let evaluated = self.waits.evaluating.is_some() || self.gates.baking.is_some();
         let Some(history) = self.history.get_mut(id) else { return };
+        let lives = instance.lifecycle.is_live();
         if serves {
             let asked = self.stages.end(id, now);
             if history.launched_here && !history.has_served {
@@ -175,18 +177,17 @@ impl RolloutState {
         } else {
             history.serving_since = None;
             history.lost_at.get_or_insert(now);
-            if instance.lifecycle.is_live() {
+            if lives {
                 history.trouble = Some(trouble(target, instance));
             }
         }
-        let unhealthy = is_called_unhealthy(instance);
         // On its way out it only drains, so what its health was before still counts.
-        let lives = instance.lifecycle.is_live();
-        history.called_unhealthy = unhealthy || (history.called_unhealthy && !lives);
+        history.called_unhealthy =
+            is_called_unhealthy(instance) || (history.called_unhealthy && !lives);
         history.see_rotation(target, instance, by_us, serves, now);
         let is_ours = history.may_fail(rolls_back) && !is_leaving && !instance.ignored;
         if is_ours
-            && instance.lifecycle.is_live()
+            && lives
             && !self.failures.failed.contains_key(id)
             && let Some(reason) = overdue.unwrap_or_else(|| {
                 hopeless(instance)
@@ -196,7 +197,7 @@ impl RolloutState {
         {
             self.failures.failed.insert(id.clone(), reason);
         }
-        if self.removed.terminated.contains(id) || !instance.lifecycle.is_live() {
+        if is_gone || !lives {
             self.rotation.victims.remove(id);
         }
     }

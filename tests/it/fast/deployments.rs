@@ -1,0 +1,228 @@
+//! Rollouts of Deployments on a fake cluster, judged by what the cluster itself has seen.
+//!
+//! The fake is held to recordings of the real controllers, in `rolling-kubernetes-testing`.
+
+mod cluster;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rolling::engine::{Rollout, Stop};
+use rolling::model::event::{Event, Outcome, Report};
+use rolling::model::spec::{
+    BatchSize, Bound, Checkpoint, Executor, Health, OnFailure, Policy, RollingDeployment, Window,
+};
+use rolling_kubernetes_testing::{ApiFault, Matching, Rule, Settings};
+use rolling_provider::Clock as _;
+use tokio::sync::watch;
+
+use self::cluster::FakeDeployment;
+use crate::world::{SharedClock, caller, seconds};
+
+/// Numbers by chance, the same for a seed.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+
+    fn one_of<T: Copy>(&mut self, items: &[T]) -> T {
+        items[usize::try_from(self.below(items.len() as u64)).expect("an index")]
+    }
+}
+
+fn deployment(policy: Policy, in_batches: bool) -> RollingDeployment {
+    let health = Health {
+        min_healthy_time: seconds(2),
+        soak_is_given: true,
+        healthy_timeout: seconds(60),
+        min_drain_time: Duration::ZERO,
+    };
+    RollingDeployment {
+        engine: Executor::Controller { in_batches },
+        policy,
+        health,
+        on_failure: OnFailure::Rollback,
+        poll_interval: seconds(5),
+        suspend_processes: [].into(),
+        ..RollingDeployment::default()
+    }
+}
+
+/// Rolls to `app:TAG`, and returns the report with the warnings.
+async fn roll(fake: &FakeDeployment, tag: &str, spec: RollingDeployment) -> (Report, Vec<String>) {
+    let rollout = Rollout::prepare(fake.fleet(tag), spec, &caller()).await.expect("a rollout");
+    let (_send, stop) = watch::channel(Stop::No);
+    let mut warnings = Vec::new();
+    let report = rollout
+        .run(stop, &mut |envelope| {
+            if let Event::Warned { warning } = envelope.event {
+                warnings.push(warning);
+            }
+        })
+        .await;
+    (report, warnings)
+}
+
+fn policy(numbers: &mut Numbers) -> Policy {
+    let count = 1 + u32::try_from(numbers.below(3)).expect("a count");
+    let percent = numbers.one_of(&[10, 30, 50, 100]);
+    match numbers.below(7) {
+        0 => Policy::AllAtOnce,
+        1 => Policy::Rolling(BatchSize::Fixed(count)),
+        2 => Policy::Rolling(BatchSize::Percentage(percent)),
+        3 => Policy::RollingWithAdditionalBatch(BatchSize::Fixed(count)),
+        4 => Policy::RollingWithAdditionalBatch(BatchSize::Percentage(percent)),
+        5 => Policy::RollingWithin {
+            surge: Bound::Count(count - 1),
+            unavailable: Bound::Percent(percent),
+        },
+        _ => Policy::Immutable,
+    }
+}
+
+/// Floor and ceiling hold whatever the policy, the size, the revision and how late an answer comes;
+/// a good revision arrives, a bad one goes back, and nothing is left.
+async fn keeps_its_promises(clock: &Arc<SharedClock>, seed: u64) {
+    let mut numbers = Numbers(seed.wrapping_mul(7919) + 1);
+    let size = 1 + u32::try_from(numbers.below(9)).expect("a size");
+    let policy = policy(&mut numbers);
+    let mut spec = deployment(policy, numbers.below(2) == 0);
+    spec.health.min_healthy_time = seconds(2 + numbers.below(4));
+    if policy != Policy::AllAtOnce && numbers.below(3) == 0 {
+        let pause = Some(seconds(numbers.below(20)));
+        spec.checkpoints = vec![Checkpoint { percentage: 40, pause, expires: None }];
+    }
+    let tag = numbers.one_of(&["v2", "v2", "v2", "slow-2", "no-image-2", "crash-2", "unhealthy-2"]);
+    let late = numbers.one_of(&[0, 0, 0, 300, 2000, 5000]);
+    let fake = FakeDeployment::new(clock, size, Settings { seed: seed + 1, ..Settings::default() });
+    if late > 0 {
+        let slow = ApiFault::Slow(Duration::from_millis(late));
+        let rule = Rule::always(Matching::of("get", "deployments"), slow);
+        fake.service.with(|cluster| cluster.door().rules.push(rule));
+    }
+    let case = format!("seed {seed}: {policy:?} of {size} to {tag}, answers {late} ms late");
+    let (report, warnings) = roll(&fake, tag, spec).await;
+
+    let is_good = tag == "v2" || tag == "slow-2";
+    let wanted = if is_good { Outcome::Succeeded } else { Outcome::RolledBack };
+    assert_eq!(report.outcome, wanted, "{case}: {report:?}");
+    let image = &fake.deployment()["spec"]["template"]["spec"]["containers"][0]["image"];
+    let wanted = if is_good { format!("app:{tag}") } else { "app:v1".to_owned() };
+    assert_eq!(*image, wanted, "{case}");
+    assert_eq!(fake.left(), Vec::<String>::new(), "{case}");
+    let window = Window::resolve(policy, size);
+    let (least, most) = fake.extremes();
+    assert!(least >= window.floor(), "{case}: {least} of {} served", window.floor());
+    assert!(most <= window.ceiling(), "{case}: {most} lived, of {}", window.ceiling());
+    let overtaken = warnings.iter().any(|warning| warning.contains("has gone on to"));
+    assert!(!overtaken || late > 0, "{case}: {warnings:?}");
+}
+
+/// Runs `work` on a virtual clock of its own.
+fn in_virtual_time<F: Future<Output = ()>>(work: impl FnOnce(Arc<SharedClock>) -> F) {
+    let clock = Arc::<SharedClock>::default();
+    clock.run(work(Arc::clone(&clock)));
+}
+
+fn keep_their_promises(seeds: std::ops::Range<u64>) {
+    for seed in seeds {
+        in_virtual_time(|clock| async move { keeps_its_promises(&clock, seed).await });
+    }
+}
+
+#[test]
+fn floor_and_ceiling_hold_and_nothing_is_left_whatever_is_rolled() {
+    keep_their_promises(0..250);
+}
+
+/// The second half of them, beside the first.
+#[test]
+fn floor_and_ceiling_hold_and_nothing_is_left_in_as_many_others() {
+    keep_their_promises(250..500);
+}
+
+/// Right after the patch the status still is of the rollout before, and calls that complete.
+#[test]
+fn success_is_not_told_before_every_pod_has_soaked() {
+    in_virtual_time(|clock| async move {
+        let clock = &clock;
+        let fake = FakeDeployment::new(clock, 4, Settings::default());
+        let spec = deployment(Policy::AllAtOnce, false);
+        let began = fake.clock.now();
+        let (report, _) = roll(&fake, "v2", spec).await;
+        assert_eq!(report.outcome, Outcome::Succeeded);
+        let took = fake.clock.now().since(began);
+        assert!(took >= seconds(2), "{took:?}");
+        assert!(report.instances.iter().all(|instance| instance.serves), "{report:?}");
+        let (again, _) = roll(&fake, "v2", deployment(Policy::AllAtOnce, false)).await;
+        assert_eq!((again.outcome, again.elapsed_ms), (Outcome::Succeeded, 0));
+    });
+}
+
+/// A look costs four calls, and one more while a pod is not ready.
+#[test]
+fn a_look_costs_at_most_five_calls() {
+    in_virtual_time(|clock| async move {
+        let clock = &clock;
+        let fake = FakeDeployment::new(clock, 9, Settings::default());
+        let fleet = fake.fleet("v2");
+        let count = || fake.service.with(|cluster| cluster.calls().len());
+        let before = count();
+        fleet.observe().await.expect("a look");
+        assert_eq!(count() - before, 4);
+        let (report, _) =
+            roll(&fake, "v2", deployment(Policy::Rolling(BatchSize::Fixed(3)), true)).await;
+        let looks = usize::try_from(report.ticks).expect("a count");
+        let reads = fake
+            .service
+            .with(|cluster| cluster.calls().iter().filter(|call| !call.is_write()).count());
+        assert!(reads - before <= 5 * (looks + 4), "{reads} calls for {looks} looks");
+    });
+}
+
+/// An answer that is lost is looked for, not sent again.
+#[test]
+fn calls_whose_answer_is_lost_are_found_and_not_made_again() {
+    in_virtual_time(|clock| async move {
+        let clock = &clock;
+        for (verb, resource) in
+            [("patch", "deployments"), ("patch", "leases"), ("create", "leases")]
+        {
+            for fault in [ApiFault::DroppedAfter, ApiFault::DroppedBefore, ApiFault::Unavailable] {
+                let fake = FakeDeployment::new(clock, 4, Settings::default());
+                let case = format!("{verb} {resource}: {fault:?}");
+                let rule = Rule::once(Matching::of(verb, resource), fault);
+                fake.service.with(|cluster| cluster.door().rules.push(rule));
+                let spec = deployment(Policy::Rolling(BatchSize::Fixed(2)), true);
+                let (report, _) = roll(&fake, "v2", spec).await;
+                assert_eq!(report.outcome, Outcome::Succeeded, "{case}: {report:?}");
+                assert_eq!(fake.left(), Vec::<String>::new(), "{case}");
+                let (least, most) = fake.extremes();
+                assert!(least >= 2 && most <= 4, "{case}: {least} {most}");
+            }
+        }
+    });
+}
+
+/// Two engines at once: the record is guarded, so one of them is refused.
+#[test]
+fn an_engine_that_lives_is_not_overtaken() {
+    in_virtual_time(|clock| async move {
+        let clock = &clock;
+        let fake = FakeDeployment::new(clock, 4, Settings::default());
+        let first = fake.fleet("v2");
+        let tags = [("rolling:lease".to_owned(), "v=2 owner=a n=1 at=1".to_owned())].into();
+        first.observe().await.expect("a look");
+        let write = rolling_provider::Action::WriteRecord { tags };
+        let second = fake.fleet("v2");
+        second.observe().await.expect("a look");
+        first.act(&write).await.expect("the first writes");
+        let refused = second.act(&write).await.expect_err("the second has not seen that");
+        assert_eq!(refused.code.as_deref(), Some("AlreadyExists"), "{refused}");
+        assert_eq!(refused.effect, rolling_provider::Effect::NotApplied);
+    });
+}
