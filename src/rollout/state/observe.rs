@@ -152,10 +152,7 @@ impl RolloutState {
             let history = self.first_sight(target, now, id, instance, serves);
             self.history.insert(id.clone(), history);
         }
-        let waits = !serves && self.waits_for_our_call(id);
-        if let Some(history) = self.history.get_mut(id).filter(|_| waits) {
-            history.restart(now);
-        }
+        self.give_time_for_our_call(id, serves, now);
         let is_gone = self.removed.terminated.contains(id);
         let is_leaving = self.rotation.victims.contains(id) || is_gone;
         let by_us = self.whose_doing(target, id, now);
@@ -199,6 +196,14 @@ impl RolloutState {
         }
         if is_gone || !lives {
             self.rotation.victims.remove(id);
+        }
+    }
+
+    /// Gives an instance its whole time to serve again while that waits for a call of ours.
+    fn give_time_for_our_call(&mut self, id: &InstanceId, serves: bool, now: Timestamp) {
+        let waits = !serves && self.waits_for_our_call(id);
+        if let Some(history) = self.history.get_mut(id).filter(|_| waits) {
+            history.restart(now);
         }
     }
 
