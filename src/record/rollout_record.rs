@@ -348,7 +348,7 @@ impl Record {
             acknowledged: ["01234567", "12345678", "23456789", "3456789a"].map(String::from).into(),
             owned: true,
             promoted: true,
-            released: Some(100_000),
+            released: None,
             victims: HookRecord::example().group,
             hooks: Some(HookRecord::example()),
             started: Timestamp(1_800_000_000_000),

@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_borrowed_of_a_controller_comes_back_and_fits_a_tag() {
+    fn what_is_borrowed_of_a_controller_comes_back() {
         let settings = |surge, deadline_seconds| ControllerSettings {
             surge,
             unavailable: Share::Percent(100),
@@ -300,12 +300,10 @@ mod tests {
         let found = settings(Share::Percent(25), None);
         let ours = settings(Share::Count(100_000), Some(600));
         let controller = Some(BorrowedSettings { found, before: found, ours });
-        // A fleet with a controller has no processes and no second target group.
+        // It is kept in annotations of a `Lease`, which may be of any length.
         let borrowed = Borrowed { controller, ..Borrowed::default() };
-        let record = Record { borrowed, ..Record::example() };
-        let tags = record.tags();
-        assert!(tags.values().all(|value| value.len() <= 255), "{tags:?}");
-        assert_eq!(Record::from_tags(&tags), Ok(Some(record)));
+        let record = Record { borrowed, released: Some(100_000), ..Record::example() };
+        assert_eq!(Record::from_tags(&record.tags()), Ok(Some(record)));
     }
 
     #[test]

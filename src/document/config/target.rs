@@ -49,10 +49,10 @@ pub(crate) struct TargetGroupConfig {
 #[serde(deny_unknown_fields)]
 pub(crate) struct KubernetesDeploymentConfig {
     /// Its namespace. Default: that of the context.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1))]
     pub(crate) namespace: Option<String>,
     /// Its name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1))]
     pub(crate) name: String,
     /// The image of each container, by the container's name; init containers, too. Containers that
     /// are not named stay as they are.

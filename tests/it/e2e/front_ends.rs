@@ -7,7 +7,7 @@ use crate::process::{rolling, run, run_with};
 
 /// What every front-end plans and leaves: the sizes of the batches, and the revision of each
 /// instance.
-type Done = (Vec<usize>, Value);
+pub(super) type Done = (Vec<usize>, Value);
 
 /// Rolls the same fixture through the command line, JSON-RPC, Ansible and Terraform's protocol: the
 /// plan and the end are the same.
@@ -44,7 +44,7 @@ fn essence(result: &Value, [status, target, completed, previous]: [&str; 4]) -> 
     })
 }
 
-fn by_the_command_line(config: &Value, provider: &Value) -> Done {
+pub(super) fn by_the_command_line(config: &Value, provider: &Value) -> Done {
     let folder = tempfile::tempdir().expect("a folder");
     let document = json!({
         "provider": { "rolling": provider },
@@ -59,13 +59,17 @@ fn by_the_command_line(config: &Value, provider: &Value) -> Done {
     let plan = lines("plan")[0]["resources"][0].clone();
     let plan = if plan["plan"].is_object() { plan["plan"].clone() } else { plan };
     let batches = plan["batches"].as_array().unwrap_or_else(|| panic!("no batches: {plan}"));
-    let sizes = batches.iter().map(|batch| batch["replaces"].as_array().map_or(0, Vec::len));
+    let named = |batch: &Value| batch["replaces"].as_array().map_or(0, Vec::len);
+    // The platform's own controller chooses the instances.
+    let sizes = batches
+        .iter()
+        .map(|batch| batch["at_most"].as_u64().map_or_else(|| named(batch), |size| size as usize));
     let events = lines("apply");
     let report = &events.last().expect("an end")["event"]["report"];
     (sizes.collect(), essence(report, ["outcome", "to", "completed", "previous"]))
 }
 
-fn by_json_rpc(config: &Value, provider: &Value) -> Done {
+pub(super) fn by_json_rpc(config: &Value, provider: &Value) -> Done {
     let folder = tempfile::tempdir().expect("a folder");
     let params = json!({ "type": "rolling_deployment", "config": config });
     let requests = [
@@ -92,7 +96,7 @@ fn by_json_rpc(config: &Value, provider: &Value) -> Done {
     (sizes.collect(), essence(&state, STATE))
 }
 
-fn by_ansible(config: &Value, provider: &Value) -> Done {
+pub(super) fn by_ansible(config: &Value, provider: &Value) -> Done {
     let node = Node::new();
     let mut arguments = config.clone();
     arguments["provider"] = provider.clone();
@@ -103,7 +107,7 @@ fn by_ansible(config: &Value, provider: &Value) -> Done {
     (sizes.collect(), essence(&result, STATE))
 }
 
-fn by_terraform(config: &Value, provider: &Value) -> Done {
+pub(super) fn by_terraform(config: &Value, provider: &Value) -> Done {
     let folder = tempfile::tempdir().expect("a folder");
     let plugin = crate::terraform_host::Plugin::start(folder.path());
     assert_eq!(plugin.configure(provider), []);
@@ -114,7 +118,10 @@ fn by_terraform(config: &Value, provider: &Value) -> Done {
     let sizes = sizes.map(|batch| batch["replaces"].as_u64().expect("a size") as usize).collect();
     plugin.shut_down();
     // Terraform's state does not list the instances.
-    let document = json!({ "resource": { "rolling_deployment": { "web": config } } });
+    let document = json!({
+        "provider": { "rolling": provider },
+        "resource": { "rolling_deployment": { "web": config } },
+    });
     let file = crate::process::write(folder.path(), &document);
     let mut status = rolling();
     status.current_dir(folder.path()).args(["status", "--output", "json"]).arg(file);

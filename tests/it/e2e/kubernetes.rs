@@ -7,6 +7,7 @@ mod told;
 use serde_json::{Value, json};
 
 use self::cluster::{Namespace, namespace};
+use super::front_ends::{Done, by_ansible, by_json_rpc, by_terraform, by_the_command_line};
 
 /// What a witness has seen of a rollout: how many new and old pods were asked for, in order, how many
 /// were ready at least, and how many lived at most.
@@ -89,6 +90,29 @@ fn a_checkpoint_waits_until_somebody_resumes() {
     assert_eq!(resumed.code, 0, "{resumed:?}");
     assert_eq!(namespace.deployment("/status/updatedReplicas"), json!(6));
     namespace.assert_clean();
+}
+
+/// The same Deployment through the command line, JSON-RPC, Ansible and Terraform's protocol: the plan
+/// and the end are the same.
+#[test]
+fn every_front_end_rolls_a_deployment_alike() {
+    let by = |front_end: fn(&Value, &Value) -> Done| -> Option<Done> {
+        let namespace = namespace(5)?;
+        let config = namespace.config("v2", &json!({ "pacing": "batch" }));
+        let (sizes, mut end) = front_end(&config, &namespace.provider());
+        namespace.assert_clean();
+        // Each namespace has other pods.
+        for instance in end["instances"].as_array_mut().expect("instances") {
+            *instance = json!([instance["revision"], instance["serves"]]);
+        }
+        Some((sizes, end))
+    };
+    let Some(first) = by(by_the_command_line) else { return };
+    assert_eq!(first.0, [2, 2, 1]);
+    assert_eq!(first.1["instances"].as_array().map(Vec::len), Some(5));
+    for front_end in [by_json_rpc, by_ansible, by_terraform] {
+        assert_eq!(by(front_end).expect("a cluster"), first);
+    }
 }
 
 /// The documented role is enough, and without it the refusal says what is missing.

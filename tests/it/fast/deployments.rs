@@ -17,6 +17,7 @@ use rolling_provider::Clock as _;
 use tokio::sync::watch;
 
 use self::cluster::FakeDeployment;
+use crate::test_fleets::{Dies, Mortal};
 use crate::world::{SharedClock, caller, seconds};
 
 /// Numbers by chance, the same for a seed.
@@ -206,6 +207,63 @@ fn calls_whose_answer_is_lost_are_found_and_not_made_again() {
             }
         }
     });
+}
+
+/// Killed at any of its calls, whether that took effect or not, the next engine completes the rollout
+/// or its way back, and leaves nothing.
+#[test]
+fn killed_at_every_call_the_next_engine_ends_it() {
+    let batches = || deployment(Policy::Rolling(BatchSize::Fixed(2)), true);
+    let own_pace = || deployment(Policy::RollingWithAdditionalBatch(BatchSize::Fixed(2)), false);
+    let immutable = || deployment(Policy::Immutable, false);
+    let mut killed = 0;
+    for (spec, tag) in [
+        (batches(), "v2"),
+        (own_pace(), "v2"),
+        (immutable(), "v2"),
+        (batches(), "no-image-2"),
+        (own_pace(), "crash-2"),
+        (immutable(), "unhealthy-2"),
+    ] {
+        for dies in [Dies::Before, Dies::After] {
+            let mut at = 1;
+            while dies_at(at, dies, &spec, tag) {
+                (at, killed) = (at + 1, killed + 1);
+            }
+        }
+    }
+    assert!(killed > 60, "{killed} calls");
+}
+
+/// Kills an engine at its `at`th call and lets another one go on. Returns whether there was one.
+fn dies_at(at: u32, dies: Dies, spec: &RollingDeployment, tag: &str) -> bool {
+    let died = std::cell::Cell::new(false);
+    in_virtual_time(|clock| {
+        let died = &died;
+        async move {
+            let fake = FakeDeployment::new(&clock, 5, Settings::default());
+            let mortal = Mortal::new(fake.fleet(tag), at, dies);
+            let (_send, stop) = watch::channel(Stop::No);
+            let engine = Rollout::prepare(mortal.clone(), spec.clone(), &caller()).await;
+            let ignore = &mut |_| ();
+            let run = engine.expect("a rollout").run(stop, ignore);
+            died.set(mortal.survive(run).await.is_none());
+            let case = format!("{:?} to {tag}, dies {dies:?} call {at}", spec.policy);
+            let good = tag == "v2";
+            if died.get() {
+                let (report, _) = roll(&fake, tag, spec.clone()).await;
+                let wanted = if good { Outcome::Succeeded } else { Outcome::RolledBack };
+                assert_eq!(report.outcome, wanted, "{case}: {report:?}");
+            }
+            assert_eq!(fake.left(), Vec::<String>::new(), "{case}");
+            let image = &fake.deployment()["spec"]["template"]["spec"]["containers"][0]["image"];
+            assert_eq!(*image, if good { "app:v2" } else { "app:v1" }, "{case}");
+            let window = Window::resolve(spec.policy, 5);
+            let (least, most) = fake.extremes();
+            assert!(least >= window.floor() && most <= window.ceiling(), "{case}: {least} {most}");
+        }
+    });
+    died.get()
 }
 
 /// Two engines at once: the record is guarded, so one of them is refused.

@@ -37,8 +37,12 @@ fn set_by_others(input: &Input<'_>, status: &ControllerStatus) -> Option<String>
         managers => format!(" ({})", managers.join(", ")),
     };
     let template = input.look.template.as_ref();
+    let wanted = Some(&input.target.revision);
+    // What the rollout may find: what was there before, what it rolls to, and where it goes back.
+    let found = [record.borrowed.template.as_ref(), Some(&record.to), record.completed.as_ref()];
+    let is_foreign = record.released.is_some() && !found.contains(&template);
     // What this engine has had the controller roll to shows in every later look.
-    if ours && template != Some(&input.target.revision) {
+    if template != wanted && (ours || is_foreign) {
         let now = template.map_or("an unknown revision".to_owned(), ToString::to_string);
         return Some(format!(
             "somebody else has set the template to {now}{by}: the rollout to {} does not fight that",

@@ -121,8 +121,13 @@ impl Namespace {
         found.pointer(pointer).cloned().unwrap_or_default()
     }
 
-    /// Writes a document that rolls the Deployment to this tag, with `more` attributes.
-    pub fn document(&self, tag: &str, more: &Value) -> PathBuf {
+    /// Returns the provider's configuration.
+    pub fn provider(&self) -> Value {
+        json!({ "kubernetes": { "kubeconfig": self.plane.kubeconfig } })
+    }
+
+    /// Returns a deployment that rolls to this tag, with `more` attributes.
+    pub fn config(&self, tag: &str, more: &Value) -> Value {
         let mut deployment = json!({
             "policy": "rolling", "max_unavailable": 2, "poll_interval": "1s",
             "health": { "min_healthy_time": "2s", "healthy_timeout": "15s" },
@@ -133,9 +138,14 @@ impl Namespace {
         for (name, value) in more.as_object().expect("attributes") {
             deployment[name] = value.clone();
         }
+        deployment
+    }
+
+    /// Writes a document with [`Self::config`].
+    pub fn document(&self, tag: &str, more: &Value) -> PathBuf {
         let document = json!({
-            "provider": { "rolling": { "kubernetes": { "kubeconfig": self.plane.kubeconfig } } },
-            "resource": { "rolling_deployment": { "web": deployment } },
+            "provider": { "rolling": self.provider() },
+            "resource": { "rolling_deployment": { "web": self.config(tag, more) } },
         });
         let file = self.folder.path().join(format!("{tag}.tf.json"));
         std::fs::write(&file, document.to_string()).expect("a file");
