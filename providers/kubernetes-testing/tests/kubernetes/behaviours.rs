@@ -276,15 +276,3 @@ fn newer_servers_count_pods_that_end() {
     lab.until(5, |lab| lab.get()["status"]["terminatingReplicas"] == 6);
     lab.until(60, |lab| lab.is_complete() && lab.get()["status"]["terminatingReplicas"] == 0);
 }
-
-#[test]
-#[ignore = "a measurement"]
-fn large_deployments_take_seconds() {
-    for replicas in [100, 300] {
-        let begin = std::time::Instant::now();
-        let mut lab = Lab::of(manifest(replicas, "web:v1"), 1);
-        lab.patch(&roll("web:v2", json!("25%"), json!("25%")));
-        lab.until(600, Lab::is_complete);
-        println!("{replicas} replicas: {:?}", begin.elapsed());
-    }
-}
