@@ -132,7 +132,7 @@ fn the_schema_says_who_sets_what_and_what_it_is() {
     assert!(block.attributes.iter().all(|a| !a.description.is_empty()));
     let provider = schema.provider.expect("a schema").block.expect("a block");
     let blocks: Vec<&str> = provider.block_types.iter().map(|block| &*block.type_name).collect();
-    assert_eq!(blocks, ["aws", "simulator"]);
+    assert_eq!(blocks, ["aws", "kubernetes", "simulator"]);
     assert_no_key_is_dropped(&provider);
 
     // No part of a resource is set both by the user and by the provider.

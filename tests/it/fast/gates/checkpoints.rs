@@ -157,14 +157,18 @@ async fn a_rollout_that_continues_may_wait_only_at_the_checkpoints_ahead() {
     let checkpoints = vec![at(30), at(60)];
     let deploy = RollingDeployment { checkpoints, ..gated(Gates::default()) };
     let simulator = simulate(fleet());
-    let waits = async || {
+    let previewed = async || {
         let rollout = Rollout::prepare(simulator.clone(), deploy.clone(), &caller()).await;
-        rollout.expect("prepare").preview().may_wait
+        let preview = rollout.expect("prepare").preview();
+        (preview.checkpoints, preview.may_wait)
     };
-    assert_eq!(waits().await, ["at 30 % until resume", "at 60 % until resume"]);
+    let (ahead, waits) = previewed().await;
+    assert_eq!(ahead, [30, 60]);
+    assert_eq!(waits, ["at 30 % until resume", "at 60 % until resume"]);
     let run = roll(simulator.clone(), deploy.clone()).await;
     assert_eq!(run.report.outcome, Outcome::Paused, "{:?}", run.report);
-    assert_eq!(waits().await, ["at 60 % until resume"]);
+    // An apply waits nowhere now: it leaves the pause to whoever decides.
+    assert_eq!(previewed().await, (vec![60], Vec::new()));
 }
 
 /// Whoever resumes at a checkpoint passes it, although its instances soak again by then: it neither
