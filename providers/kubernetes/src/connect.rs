@@ -73,7 +73,7 @@ fn unreadable(config: &KubernetesConfig, message: &str) -> ProviderError {
         effect: Effect::NotApplied,
         code: None,
         message: message.to_owned(),
-        attribute: Some(format!("provider/rolling/kubernetes/{attribute}")),
+        attribute: Some(format!("provider:kubernetes/{attribute}")),
         remedy: Some("see that `kubectl --context CONTEXT get deployments` works".into()),
     }
 }
