@@ -56,11 +56,17 @@ fn check_controller(input: &Input<'_>, plan: &Plan, window: Window, found: &mut 
         let Some(settings) = settings else { continue };
         let (surge, unavailable) =
             (settings.surge_of(window.size), settings.unavailable_of(window.size));
-        let is_back = borrowed.is_some_and(|borrowed| {
-            (borrowed.found.surge, borrowed.found.unavailable)
-                == (settings.surge, settings.unavailable)
-        });
-        if !is_back && (surge > window.surge || unavailable > window.unavailable) {
+        // What others want, or have set meanwhile, is theirs, each for itself.
+        let of_others = [
+            borrowed.map(|borrowed| borrowed.found),
+            input.look.controller.as_ref().map(|status| status.settings),
+        ];
+        let of_others = || of_others.iter().flatten();
+        let is_surge_theirs = of_others().any(|theirs| theirs.surge == settings.surge);
+        let is_share_theirs = of_others().any(|theirs| theirs.unavailable == settings.unavailable);
+        if (surge > window.surge && !is_surge_theirs)
+            || (unavailable > window.unavailable && !is_share_theirs)
+        {
             found.push(format!(
                 "would {}: {surge} beyond the size and {unavailable} unavailable, of {} and {}",
                 step.action, window.surge, window.unavailable

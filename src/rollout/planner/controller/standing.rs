@@ -73,7 +73,8 @@ pub(super) fn with_settings(
     let found = known.map_or(status.settings, |known| known.found);
     let before = known.map_or(status.settings, |known| match known.ours == settings {
         true => known.before,
-        false => known.ours,
+        // What the record says last need never have been set.
+        false => status.settings,
     });
     record.borrowed.controller = Some(BorrowedSettings { found, before, ours: settings });
     record
