@@ -79,12 +79,14 @@ impl ClusterState {
         }
     }
 
-    /// Returns the time until the controller of an object looks at a change. That of Deployments
-    /// follows those of pods: it waits for what they see.
+    /// Returns the time until the controller of an object looks at a change. That of Deployments mostly
+    /// follows those of pods: it waits for what they see. Sometimes it is ahead of them, and pods are
+    /// there for a moment that no ReplicaSet asks for any more (seen on a busy control plane).
     fn delay(&mut self, kind: ObjectKind) -> Duration {
         let (least, most) = self.settings.sync;
         let delay = self.random.between(least, most);
-        if kind == ObjectKind::Deployment { delay } else { delay / 10 }
+        let is_late = kind == ObjectKind::Deployment || self.random.next() % 8 == 0;
+        if is_late { delay } else { delay / 10 }
     }
 
     /// Queues the controller of an object soon.

@@ -10,7 +10,7 @@ use self::cluster::{Namespace, namespace};
 use super::front_ends::{Done, by_ansible, by_json_rpc, by_terraform, by_the_command_line};
 
 /// What a witness has seen of a rollout: how many new and old pods were asked for, in order, how many
-/// were ready at least, and how many lived at most.
+/// were ready at least, and how many were asked for at most.
 type Sizes = (Vec<(u64, u64)>, u64, u64);
 
 /// Applies a rollout to `app:v2` of six pods.
@@ -24,7 +24,7 @@ fn sizes(more: &Value) -> Option<Sizes> {
     assert_eq!(ran.code, 0, "{ran:?}");
     namespace.assert_clean();
     let seen = witness.seen("app:v2");
-    Some((seen.asked, seen.least_ready, seen.most_live))
+    Some((seen.asked, seen.least_ready, seen.most_asked))
 }
 
 /// Whether all of `wanted` are among `asked`, in order: a witness may see what is in between.

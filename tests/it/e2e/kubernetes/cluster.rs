@@ -235,7 +235,9 @@ pub struct WitnessedSizes {
     pub asked: Vec<(u64, u64)>,
     /// How many took requests at least.
     pub least_ready: u64,
-    pub most_live: u64,
+    /// How many were asked for at most, of all revisions. What Kubernetes bounds is this: the pod of a
+    /// ReplicaSet that is lowered may live a moment longer than the one that takes its place waits.
+    pub most_asked: u64,
 }
 
 impl Witness {
@@ -261,6 +263,6 @@ impl Witness {
         }
         let summary = &lines.last().expect("a summary")["summary"];
         let figure = |name: &str| summary[name].as_u64().expect("a figure");
-        WitnessedSizes { asked, least_ready: figure("min_ready"), most_live: figure("max_live") }
+        WitnessedSizes { asked, least_ready: figure("min_ready"), most_asked: figure("max_asked") }
     }
 }

@@ -22,7 +22,7 @@ fn goes_back(tag: &str, messages: &[&str]) {
     assert_eq!(namespace.deployment("/spec/template/spec/containers/0/image"), json!("app:v1"));
     namespace.assert_clean();
     let seen = witness.seen("app:v1");
-    assert!(seen.least_ready >= 3 && seen.most_live <= 4, "{seen:?}");
+    assert!(seen.least_ready >= 3 && seen.most_asked <= 4, "{seen:?}");
 }
 
 #[test]
