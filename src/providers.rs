@@ -11,9 +11,7 @@ use serde_json::{Value, json};
 use crate::document;
 #[cfg(feature = "aws")]
 use crate::document::config::PolicyName;
-use crate::document::config::{
-    KubernetesDeploymentConfig, ProviderConfig, RollingDeploymentConfig,
-};
+use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
 use crate::engine::clock::{SimulationClock, TokioClock};
 
 #[cfg(feature = "aws")]
@@ -100,8 +98,8 @@ impl Providers {
             });
             return Ok(Arc::new(simulator?));
         }
-        if let Some(config) = &deployment.kubernetes_deployment {
-            return self.open_kubernetes(config).await;
+        if deployment.workload().is_some() {
+            return self.open_kubernetes(deployment).await;
         }
         self.open_cloud(deployment).await
     }
@@ -109,10 +107,11 @@ impl Providers {
     #[cfg(feature = "kubernetes")]
     async fn open_kubernetes(
         &self,
-        config: &KubernetesDeploymentConfig,
+        deployment: &RollingDeploymentConfig,
     ) -> Result<Arc<dyn Fleet>, ProviderError> {
         let clock: Arc<dyn Clock> = Arc::<TokioClock>::clone(&self.clock);
-        Ok(kubernetes::open(self.cluster().await?, config, clock))
+        let fleet = kubernetes::open(self.cluster().await?, deployment, clock);
+        fleet.ok_or_else(|| ProviderError::invalid("open the fleet", "", "it names no workload"))
     }
 
     #[cfg(feature = "kubernetes")]
@@ -125,17 +124,18 @@ impl Providers {
     #[expect(clippy::unused_async, reason = "as in a build with it")]
     async fn open_kubernetes(
         &self,
-        _: &KubernetesDeploymentConfig,
+        deployment: &RollingDeploymentConfig,
     ) -> Result<Arc<dyn Fleet>, ProviderError> {
         let message = "this build of rolling does not include Kubernetes";
-        let error = ProviderError::invalid("open the fleet", "kubernetes_deployment", message);
+        let attribute = deployment.workload().map_or("", |(attribute, _)| attribute);
+        let error = ProviderError::invalid("open the fleet", attribute, message);
         Err(error.with_remedy("build it with the feature `kubernetes`, which is on by default"))
     }
 
     /// Returns a configuration of the target named `id` as it is. The revision is what the target
     /// launches, or what all its instances run. `id` is `auto_scaling_group/NAME`,
-    /// `target_group/ARN`, the ARN of either, `kubernetes_deployment/NAMESPACE/NAME`, or
-    /// `simulated_fleet/NAME`.
+    /// `target_group/ARN`, the ARN of either, `kubernetes_deployment/NAMESPACE/NAME`,
+    /// `kubernetes_stateful_set/NAMESPACE/NAME`, or `simulated_fleet/NAME`.
     ///
     /// # Errors
     /// When `id` names no target, or a target that does not exist.
@@ -144,13 +144,14 @@ impl Providers {
             let error = ProviderError::invalid("import", "", message);
             error.with_remedy(
                 "write auto_scaling_group/NAME, target_group/ARN, the ARN of either, \
-                 kubernetes_deployment/NAMESPACE/NAME, or simulated_fleet/NAME",
+                 kubernetes_deployment/NAMESPACE/NAME, kubernetes_stateful_set/NAMESPACE/NAME, or \
+                 simulated_fleet/NAME",
             )
         };
         #[cfg(feature = "kubernetes")]
-        if let Some(name) = id.strip_prefix("kubernetes_deployment/") {
+        if let Some((attribute, name)) = kubernetes::named(id) {
             let clock: Arc<dyn Clock> = Arc::<TokioClock>::clone(&self.clock);
-            return kubernetes::import(self.cluster().await?, name, clock).await;
+            return kubernetes::import(self.cluster().await?, attribute, name, clock).await;
         }
         let Some(target) = placeholder(id) else {
             return Err(wrong(format!("{id:?} names no target")));

@@ -26,9 +26,9 @@ pub(crate) use self::simulated::{
 };
 pub use self::support::{RolloutMode, UNSUPPORTED, Unsupported, Values};
 pub(crate) use self::target::{
-    AutoScalingGroupConfig, KubernetesDeploymentConfig, TargetGroupConfig,
+    AutoScalingGroupConfig, KubernetesWorkloadConfig, TargetGroupConfig,
 };
-pub(crate) use self::target_kind::{TARGET_KINDS, TargetKind};
+pub(crate) use self::target_kind::{NOT_ROLLED, TARGET_KINDS, TargetKind};
 pub(crate) use self::times::{DurationText, TimeText, seconds_or};
 
 /// Rolls a fleet of instances to a new revision, batch by batch.
@@ -55,7 +55,9 @@ pub struct RollingDeploymentConfig {
     /// Exactly one target must be given.
     pub(crate) target_group: Option<TargetGroupConfig>,
     /// Rolls a Kubernetes Deployment. Exactly one target must be given.
-    pub(crate) kubernetes_deployment: Option<KubernetesDeploymentConfig>,
+    pub(crate) kubernetes_deployment: Option<KubernetesWorkloadConfig>,
+    /// Rolls a Kubernetes StatefulSet, by its partition. Exactly one target must be given.
+    pub(crate) kubernetes_stateful_set: Option<KubernetesWorkloadConfig>,
     /// Rolls a fleet of the built-in simulator. Exactly one target must be given.
     pub simulated_fleet: Option<SimulatedFleetConfig>,
     /// How an instance comes to run the revision. Default: a new instance replaces it. Updates in
@@ -80,7 +82,7 @@ pub struct RollingDeploymentConfig {
     /// zone are replaced before the next zone begins, in the order of their names. Default `spread`.
     pub(crate) zones: Option<ZonesName>,
     /// `batch`: a batch ends before the next begins. `continuous`: each free place is filled at
-    /// once; for the rolling policies. Default `batch`; with a `kubernetes_deployment`, whose
+    /// once; for the rolling policies. Default `batch`; on Kubernetes, whose
     /// controller keeps its own pace, `continuous` unless the rollout has to wait somewhere.
     pub(crate) pacing: Option<PacingName>,
     /// How long to wait after a batch before the next one begins. Default `0s`.
@@ -135,6 +137,17 @@ pub struct RollingDeploymentConfig {
     pub(crate) hooks: Option<HooksConfig>,
     /// Where the record of a rollout and its lease are kept. Default: as tags on the target.
     pub(crate) record: Option<RecordConfig>,
+}
+
+impl RollingDeploymentConfig {
+    /// Returns the workload of Kubernetes that it rolls, with the attribute that names it.
+    pub(crate) fn workload(&self) -> Option<(&'static str, &KubernetesWorkloadConfig)> {
+        let deployment = self.kubernetes_deployment.as_ref();
+        let set = self.kubernetes_stateful_set.as_ref();
+        deployment
+            .map(|it| ("kubernetes_deployment", it))
+            .or(set.map(|it| ("kubernetes_stateful_set", it)))
+    }
 }
 
 /// When a new instance counts as healthy.

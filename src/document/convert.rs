@@ -84,7 +84,7 @@ pub fn deployment(
 /// Returns who replaces the instances.
 fn executor(config: &RollingDeploymentConfig, given: &HealthConfig) -> Executor {
     match config.engine {
-        _ if config.kubernetes_deployment.is_some() => {
+        _ if config.workload().is_some() => {
             Executor::Controller { in_batches: config.pacing == Some(PacingName::Batch) }
         }
         None | Some(EngineName::Rolling) => Executor::Rolling,

@@ -1,11 +1,11 @@
-//! Rules of a Kubernetes Deployment as a target, and its revisions as text.
+//! Rules of a Kubernetes workload as a target, and its revisions as text.
 
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::config::{
-    DurationText, KubernetesDeploymentConfig, PacingName, PolicyName, RollingDeploymentConfig,
+    DurationText, KubernetesWorkloadConfig, PacingName, PolicyName, RollingDeploymentConfig,
 };
 use super::diagnostic::{Diagnostic, step};
 
@@ -15,10 +15,10 @@ use super::diagnostic::{Diagnostic, step};
 const SHORTEST_SOAK: Duration = Duration::from_secs(2);
 
 pub(super) fn check(config: &RollingDeploymentConfig, pointer: &str, found: &mut Vec<Diagnostic>) {
-    let Some(deployment) = &config.kubernetes_deployment else { return };
-    let place = format!("{pointer}/kubernetes_deployment");
-    check_revision(deployment, &place, found);
-    let names = [("namespace", deployment.namespace.as_ref()), ("name", Some(&deployment.name))];
+    let Some((attribute, workload)) = config.workload() else { return };
+    let place = format!("{pointer}/{attribute}");
+    check_revision(workload, &place, found);
+    let names = [("namespace", workload.namespace.as_ref()), ("name", Some(&workload.name))];
     for (attribute, name) in names {
         if let Some(name) = name.filter(|name| !is_name(name)) {
             let message = format!("{name:?} is no name of Kubernetes'");
@@ -29,7 +29,7 @@ pub(super) fn check(config: &RollingDeploymentConfig, pointer: &str, found: &mut
     }
     let soak = config.health.as_ref().and_then(|health| health.min_healthy_time.as_ref());
     let soak = soak.map(DurationText::get);
-    if let Some(soak) = soak.filter(|soak| *soak < SHORTEST_SOAK && is_stepped(config)) {
+    if let Some(soak) = soak.filter(|soak| *soak < SHORTEST_SOAK && is_paused(config)) {
         let soak = humantime::format_duration(soak);
         let message = format!(
             "the controller is paused between batches, and with {soak} an instance counts before \
@@ -40,24 +40,25 @@ pub(super) fn check(config: &RollingDeploymentConfig, pointer: &str, found: &mut
     }
 }
 
-/// Whether the document asks for something that the controller has to be paused for.
-fn is_stepped(config: &RollingDeploymentConfig) -> bool {
-    let gates = config.gates.as_ref();
+/// Whether the document asks for something that the controller has to be paused for. A StatefulSet's
+/// stops by itself.
+fn is_paused(config: &RollingDeploymentConfig) -> bool {
+    let (gates, hooks) = (config.gates.as_ref(), config.hooks.as_ref());
+    if config.kubernetes_deployment.is_none() {
+        return false;
+    }
     config.pacing == Some(PacingName::Batch)
         || config.policy == PolicyName::Immutable
         || config.checkpoints.as_ref().is_some_and(|all| !all.is_empty())
         || config.pause_between_batches.as_ref().is_some_and(|pause| !pause.get().is_zero())
         || gates.is_some_and(|gates| gates.http.is_some() || gates.command.is_some())
+        || hooks.is_some_and(|hooks| hooks.after_healthy.is_some() || hooks.after_batch.is_some())
 }
 
 /// What the pods are to run must be given, and be readable in the name of a revision.
-fn check_revision(
-    deployment: &KubernetesDeploymentConfig,
-    place: &str,
-    found: &mut Vec<Diagnostic>,
-) {
-    let images = deployment.images.iter().flatten();
-    let annotations = deployment.annotations.iter().flatten();
+fn check_revision(workload: &KubernetesWorkloadConfig, place: &str, found: &mut Vec<Diagnostic>) {
+    let images = workload.images.iter().flatten();
+    let annotations = workload.annotations.iter().flatten();
     if images.clone().next().is_none() && annotations.clone().next().is_none() {
         let remedy = "give images, with an image for each container that changes";
         let message = "it does not say what the pods are to run";
@@ -86,7 +87,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// Returns images and annotations of a revision as `status` shows it: `app=web:2 in web-5d9c`. Which
-/// of them are images follows from `config`, the part of the deployment; `None` where it names
+/// of them are images follows from `config`, the part of the workload; `None` where it names
 /// something else.
 pub(super) fn parts_of(revision: &str, config: &Value) -> Option<Value> {
     let text = revision.rsplit_once(" in ").map_or(revision, |(text, _)| text);

@@ -132,7 +132,7 @@ fn bound(
 pub(super) fn pacing(config: &RollingDeploymentConfig) -> Pacing {
     match config.pacing {
         // Its controller keeps the pace.
-        _ if config.kubernetes_deployment.is_some() => Pacing::Batch,
+        _ if config.workload().is_some() => Pacing::Batch,
         Some(PacingName::Continuous) => Pacing::Continuous,
         Some(PacingName::Batch) | None => Pacing::Batch,
     }

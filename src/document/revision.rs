@@ -22,15 +22,14 @@ pub(crate) fn rolled_back_to(
         Err(vec![Diagnostic::error(&resource.pointer, message).with_remedy(remedy)])
     };
     let mut config = json!(resource.config);
-    let of_pods = &config["kubernetes_deployment"];
-    if of_pods.is_object() {
-        let Some(parts) = super::kubernetes::parts_of(revision, of_pods) else {
-            let message = format!("{revision:?} is no revision of this Deployment");
+    if let Some((attribute, _)) = resource.config.workload() {
+        let Some(parts) = super::kubernetes::parts_of(revision, &config[attribute]) else {
+            let message = format!("{revision:?} is no revision of this target");
             let remedy = "write it as status shows it, for instance app=images.example.com/web:1.0";
             return refuse(message, remedy);
         };
         for name in ["images", "annotations"] {
-            config["kubernetes_deployment"][name] = parts[name].clone();
+            config[attribute][name] = parts[name].clone();
         }
         return with(config, resource);
     }

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
-use super::config::{DurationText, TimeText};
+use super::config::{DurationText, NOT_ROLLED, TimeText};
 use super::diagnostic::{Diagnostic, step};
 use super::similarity::similarity;
 
@@ -118,7 +118,11 @@ impl<'a> Checker<'a> {
                 self.value(&schema["additionalProperties"], value, &place);
             } else {
                 let known = properties.into_iter().flat_map(|known| known.keys());
-                let remedy = nearest(key, known.map(String::as_str));
+                let why = NOT_ROLLED.iter().find(|(target, _)| target == key);
+                let remedy = match why {
+                    Some((_, why)) => (*why).to_owned(),
+                    None => nearest(key, known.map(String::as_str)),
+                };
                 self.error(&place, format!("there is no attribute {key:?} here"), Some(remedy));
             }
         }

@@ -78,6 +78,9 @@ impl RolloutContext {
         };
         let controller = self.target.controller.unwrap_or("the controller");
         let paused = status.paused.then(|| format!("{controller} is paused"));
+        let unchanged = status.partition.filter(|unchanged| *unchanged > 0);
+        let unchanged = unchanged
+            .map(|unchanged| format!("{controller} keeps {unchanged} instances as they are"));
         let now = status.settings;
         let bounds = (now.surge, now.unavailable) != (found.surge, found.unavailable);
         let bounds = bounds.then(|| {
@@ -90,7 +93,7 @@ impl RolloutContext {
             let (now, was) = (now.min_ready_seconds, found.min_ready_seconds);
             format!("the minimum ready time is {now} s, it was {was} s")
         });
-        paused.into_iter().chain(bounds).chain(ready).collect()
+        paused.into_iter().chain(unchanged).chain(bounds).chain(ready).collect()
     }
 
     /// Returns what is changed for the time of the rollout and not put back yet, as phrases.

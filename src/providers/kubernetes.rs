@@ -1,13 +1,13 @@
-//! Opens Kubernetes Deployments.
+//! Opens Kubernetes workloads.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rolling_kubernetes::{DeploymentTarget, Kubernetes, KubernetesConfig};
+use rolling_kubernetes::{Kubernetes, KubernetesConfig, WorkloadKind, WorkloadTarget};
 use rolling_provider::{Clock, Fleet, ProviderError};
 use serde_json::{Value, json};
 
-use crate::document::config::{KubernetesDeploymentConfig, KubernetesProviderConfig};
+use crate::document::config::{KubernetesProviderConfig, RollingDeploymentConfig};
 
 /// Reaches the cluster as the provider's configuration says.
 ///
@@ -21,28 +21,47 @@ pub(super) async fn connect(
     Kubernetes::connect(&KubernetesConfig { kubeconfig, context: settings.context }).await
 }
 
-/// Opens a Deployment.
+/// The attributes of the kinds of workloads.
+const KINDS: [(&str, WorkloadKind); 2] = [
+    ("kubernetes_deployment", WorkloadKind::Deployment),
+    ("kubernetes_stateful_set", WorkloadKind::StatefulSet),
+];
+
+/// Opens the workload that `config` names; `None` where it names another target.
 pub(super) fn open(
     kubernetes: &Kubernetes,
-    config: &KubernetesDeploymentConfig,
+    config: &RollingDeploymentConfig,
     clock: Arc<dyn Clock>,
-) -> Arc<dyn Fleet> {
-    let target = DeploymentTarget {
-        namespace: config.namespace.clone(),
-        name: config.name.clone(),
-        images: config.images.clone().unwrap_or_default(),
-        annotations: config.annotations.clone().unwrap_or_default(),
+) -> Option<Arc<dyn Fleet>> {
+    let (attribute, workload) = config.workload()?;
+    let (_, kind) = KINDS.into_iter().find(|(name, _)| *name == attribute)?;
+    let target = WorkloadTarget {
+        kind,
+        namespace: workload.namespace.clone(),
+        name: workload.name.clone(),
+        images: workload.images.clone().unwrap_or_default(),
+        annotations: workload.annotations.clone().unwrap_or_default(),
+        removes_failed: config.failure_threshold.is_some_and(|threshold| threshold > 1),
+        keeps_failed: config.keep_failed_instances.is_some_and(|count| count > 0),
     };
-    Arc::new(kubernetes.deployment(target, clock))
+    Some(Arc::new(kubernetes.workload(target, clock)))
 }
 
-/// Returns the configuration of the Deployment `name` as it is, in the namespace that its name may
-/// begin with: `shop/web`.
+/// Returns the kind and the name of the workload that `id` names: `kubernetes_deployment/shop/web`.
+pub(super) fn named(id: &str) -> Option<(&'static str, &str)> {
+    KINDS.iter().find_map(|(attribute, _)| {
+        Some((*attribute, id.strip_prefix(attribute)?.strip_prefix('/')?))
+    })
+}
+
+/// Returns the configuration of the workload `name` as it is, in the namespace that its name may begin
+/// with: `shop/web`. `attribute` says of which kind it is.
 ///
 /// # Errors
-/// When there is no such Deployment.
+/// When there is no such workload.
 pub(super) async fn import(
     kubernetes: &Kubernetes,
+    attribute: &str,
     name: &str,
     clock: Arc<dyn Clock>,
 ) -> Result<Value, ProviderError> {
@@ -50,13 +69,15 @@ pub(super) async fn import(
         Some((namespace, name)) => (Some(namespace.to_owned()), name),
         None => (None, name),
     };
-    let target = DeploymentTarget {
+    let kind = KINDS.into_iter().find(|(known, _)| *known == attribute);
+    let target = WorkloadTarget {
+        kind: kind.map(|(_, kind)| kind).unwrap_or_default(),
         namespace: namespace.clone(),
         name: name.to_owned(),
-        ..DeploymentTarget::default()
+        ..WorkloadTarget::default()
     };
-    let images = kubernetes.deployment(target, clock).images().await?;
-    Ok(json!({ "kubernetes_deployment": {
+    let images = kubernetes.workload(target, clock).images().await?;
+    Ok(json!({ attribute: {
         "namespace": namespace, "name": name, "images": images,
     } }))
 }

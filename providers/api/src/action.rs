@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{ControllerSettings, InstanceId, Revision, TargetGroupId};
+use crate::{ControllerSettings, Extent, InstanceId, Revision, TargetGroupId};
 
 /// Tags of the rollout record: keys start with `rolling:`, values have only characters that ELBv2
 /// tags allow, and at most 255 of them.
@@ -154,8 +154,8 @@ pub enum Action {
         to: Option<Revision>,
         /// The bounds, and when an instance counts.
         settings: Option<ControllerSettings>,
-        /// Whether it replaces nothing more.
-        paused: Option<bool>,
+        /// How far it goes.
+        extent: Option<Extent>,
     },
     /// Terminate one instance. An instance that is already gone or terminating is no error.
     Terminate {
@@ -228,8 +228,8 @@ impl fmt::Display for Action {
             Action::Shift { percent } => {
                 write!(f, "send {percent} % of the requests to the second target group")
             }
-            Action::SetRollout { to, settings, paused } => {
-                let told = told(to.as_ref(), settings.as_ref(), *paused);
+            Action::SetRollout { to, settings, extent } => {
+                let told = told(to.as_ref(), settings.as_ref(), *extent);
                 write!(f, "have the controller {told}")
             }
             Action::Terminate { instance, decrement } => {
@@ -254,14 +254,14 @@ fn sizes(desired: Option<u32>, max: Option<u32>) -> String {
 fn told(
     to: Option<&Revision>,
     settings: Option<&ControllerSettings>,
-    paused: Option<bool>,
+    extent: Option<Extent>,
 ) -> String {
     let to = to.map(|to| format!("roll to {to}"));
     let within = settings.map(|ControllerSettings { surge, unavailable, .. }| {
         format!("allow a surge of {surge} and {unavailable} unavailable")
     });
-    let paused = paused.map(|paused| if paused { "pause" } else { "go on" }.to_owned());
-    to.into_iter().chain(within).chain(paused).collect::<Vec<_>>().join(", ")
+    let extent = extent.map(|extent| extent.to_string());
+    to.into_iter().chain(within).chain(extent).collect::<Vec<_>>().join(", ")
 }
 
 fn list<T: fmt::Display>(items: &BTreeSet<T>) -> String {

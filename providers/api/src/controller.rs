@@ -1,15 +1,17 @@
 //! A controller of the platform that replaces instances within bounds that it is given, and that can
-//! be paused: Kubernetes' Deployment controller.
+//! be stopped: Kubernetes' Deployment controller by a pause, its StatefulSet controller by a partition.
 //!
 //! It carries a rollout out by itself, whether or not any process watches it. It knows neither
-//! checkpoints nor gates, and does not roll back: the engine tells it within which bounds to go on,
-//! pauses it where the rollout has to wait, and sets what it rolls to.
+//! checkpoints nor gates, and does not roll back: the engine tells it within which bounds to go on and
+//! how far, and sets what it rolls to.
 
 use std::fmt;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+
+use crate::InstanceId;
 
 /// A number of instances, or a share of the fleet's size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
@@ -103,6 +105,29 @@ impl ControllerSettings {
     }
 }
 
+/// How far a controller goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Extent {
+    /// To the end.
+    All,
+    /// No further: it is paused. For a controller without a partition.
+    Paused,
+    /// To all instances but so many, which keep the revision that they have. For a controller with a
+    /// partition.
+    AllBut(u32),
+}
+
+impl fmt::Display for Extent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Extent::All => f.write_str("go on"),
+            Extent::Paused => f.write_str("pause"),
+            Extent::AllBut(count) => write!(f, "replace all but {count}"),
+        }
+    }
+}
+
 /// What a controller shows of the rollout that it carries out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControllerStatus {
@@ -110,9 +135,12 @@ pub struct ControllerStatus {
     pub settings: ControllerSettings,
     /// Whether it is paused: it then scales, and replaces nothing.
     pub paused: bool,
+    /// How many instances keep the revision that they have, where a controller can be told so
+    /// (`partition` of a StatefulSet); else `None`. Such a controller is never paused.
+    pub partition: Option<u32>,
     /// Whether the numbers are of what it is given now, and not of what it was given before.
     pub observed: bool,
-    /// How many instances it asks for of the revision that it rolls to.
+    /// How many instances it asks for of the revision that it rolls to: with a partition, all others.
     pub asked: u32,
     /// How many it asks for of all revisions.
     pub asked_in_all: u32,
@@ -123,10 +151,20 @@ pub struct ControllerStatus {
     pub complete: bool,
     /// Why it says that it is stuck, in its own words, once the deadline is over.
     pub exceeded: Option<String>,
-    /// Why it cannot create instances, in the platform's own words.
+    /// Why it cannot go on, in the platform's own words: mostly since it cannot create instances.
     pub refused: Option<String>,
+    /// Instances that it is to replace, and that it waits for all the same: it goes on once they serve,
+    /// or are removed.
+    pub blocked_by: Vec<InstanceId>,
     /// Who else sets what it rolls to, as the platform names them.
     pub managers: Vec<String>,
+}
+
+impl ControllerStatus {
+    /// Whether it does not go to the end as things are.
+    pub fn is_stopped(&self) -> bool {
+        self.paused || self.partition.is_some_and(|unchanged| unchanged > 0)
+    }
 }
 
 #[cfg(test)]

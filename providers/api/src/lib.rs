@@ -36,7 +36,7 @@ mod target;
 
 pub use action::{Action, Tags};
 pub use clock::{Clock, Timestamp};
-pub use controller::{ControllerSettings, ControllerStatus, Share};
+pub use controller::{ControllerSettings, ControllerStatus, Extent, Share};
 pub use delegated_rollout::{
     DelegatedRollout, DelegatedRolloutState, InstanceRefreshPreferences, RolloutController,
     SetAside,

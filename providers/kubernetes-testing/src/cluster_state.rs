@@ -85,7 +85,7 @@ impl ClusterState {
     fn delay(&mut self, kind: ObjectKind) -> Duration {
         let (least, most) = self.settings.sync;
         let delay = self.random.between(least, most);
-        let is_late = kind == ObjectKind::Deployment || self.random.next() % 8 == 0;
+        let is_late = kind == ObjectKind::Deployment || self.random.next().is_multiple_of(8);
         if is_late { delay } else { delay / 10 }
     }
 

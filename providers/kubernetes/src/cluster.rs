@@ -7,9 +7,9 @@ use http_body_util::BodyExt as _;
 use kube::Client;
 use rolling_provider::Clock;
 
-use crate::fleet::DeploymentFleet;
+use crate::fleet::WorkloadFleet;
 use crate::namespace::NamespaceApi;
-use crate::wanted::DeploymentTarget;
+use crate::workload_target::WorkloadTarget;
 
 /// Why a request could not be carried to a cluster, or its answer back.
 pub type TransportError = Box<dyn std::error::Error + Send + Sync>;
@@ -54,9 +54,9 @@ impl Kubernetes {
         Self::with_client(Client::new(service, namespace.clone()), namespace)
     }
 
-    /// Opens a Deployment, which runs on `clock`. Calls nothing.
-    pub fn deployment(&self, target: DeploymentTarget, clock: Arc<dyn Clock>) -> DeploymentFleet {
+    /// Opens a workload, which runs on `clock`. Calls nothing.
+    pub fn workload(&self, target: WorkloadTarget, clock: Arc<dyn Clock>) -> WorkloadFleet {
         let namespace = target.namespace.clone().unwrap_or_else(|| self.namespace.clone());
-        DeploymentFleet::new(NamespaceApi::new(&self.client, namespace), target, clock)
+        WorkloadFleet::new(NamespaceApi::new(&self.client, namespace), target, clock)
     }
 }

@@ -8,23 +8,40 @@ use kube::api::PostParams;
 use rolling_provider::{Effect, ErrorKind, Examination, ProviderError};
 
 use crate::error::from_kube;
-use crate::fleet::DeploymentFleet;
+use crate::fleet::WorkloadFleet;
+use crate::workload_kind::WorkloadKind;
 
-/// What a rollout does: verbs, and the group and name of a resource. docs/kubernetes-role.yaml grants
-/// the same.
-pub(crate) const NEEDED: [(&[&str], &str, &str); 5] = [
-    (&["get", "patch"], "apps", "deployments"),
-    (&["list"], "apps", "replicasets"),
-    (&["list"], "", "pods"),
-    (&["list"], "", "events"),
-    (&["get", "create", "patch", "delete"], "coordination.k8s.io", "leases"),
+/// When a rollout does something.
+#[derive(Clone, Copy)]
+enum When {
+    Always,
+    /// It rolls a workload of this kind.
+    Of(WorkloadKind),
+    /// It may remove pods.
+    Removes,
+    /// It may keep pods that fail.
+    Keeps,
+}
+
+/// What a rollout does: when, verbs, and the group and name of a resource. docs/kubernetes-role.yaml
+/// grants the same.
+const NEEDED: [(When, &[&str], &str, &str); 9] = [
+    (When::Of(WorkloadKind::Deployment), &["get", "patch"], "apps", "deployments"),
+    (When::Of(WorkloadKind::Deployment), &["list"], "apps", "replicasets"),
+    (When::Of(WorkloadKind::StatefulSet), &["get", "patch"], "apps", "statefulsets"),
+    (When::Of(WorkloadKind::StatefulSet), &["list"], "apps", "controllerrevisions"),
+    (When::Always, &["list"], "", "pods"),
+    (When::Removes, &["delete"], "", "pods"),
+    (When::Keeps, &["patch"], "", "pods"),
+    (When::Always, &["list"], "", "events"),
+    (When::Always, &["get", "create", "patch", "delete"], "coordination.k8s.io", "leases"),
 ];
 
-impl DeploymentFleet {
+impl WorkloadFleet {
     pub(crate) async fn look_for_trouble(&self) -> Examination {
         let mut found = Examination::default();
-        for (verbs, group, resource) in NEEDED {
-            for verb in verbs {
+        for (when, verbs, group, resource) in NEEDED {
+            for verb in verbs.iter().filter(|_| self.does(when)) {
                 found.errors.extend(self.may(verb, group, resource).await);
             }
         }
@@ -35,7 +52,7 @@ impl DeploymentFleet {
                 return found;
             }
         };
-        if let Err(error) = self.refuse(&look.deployment) {
+        if let Err(error) = self.refuse(&look.workload) {
             found.errors.push(error);
             return found;
         }
@@ -49,6 +66,18 @@ impl DeploymentFleet {
         };
         found.errors.extend(tried.err());
         found
+    }
+
+    fn does(&self, when: When) -> bool {
+        match when {
+            When::Always => true,
+            When::Of(kind) => self.target.kind == kind,
+            // The controller waits for a pod that never becomes ready until that is removed.
+            When::Removes => {
+                self.target.removes_failed || self.target.kind == WorkloadKind::StatefulSet
+            }
+            When::Keeps => self.target.keeps_failed,
+        }
     }
 
     /// Returns what is wrong where the caller may not do this.
@@ -77,7 +106,7 @@ impl DeploymentFleet {
                     effect: Effect::NotApplied,
                     ..ProviderError::invalid(
                         format!("{} {resource}", verb.to_uppercase()),
-                        "kubernetes_deployment/namespace",
+                        self.place("namespace"),
                         format!("not allowed in namespace {namespace}{why}"),
                     )
                     .with_remedy("grant what docs/kubernetes-role.yaml lists")
@@ -97,7 +126,7 @@ mod tests {
     fn the_role_grants_what_is_asked_for() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/kubernetes-role.yaml");
         let role = std::fs::read_to_string(file).expect("the role");
-        for (verbs, group, resource) in NEEDED {
+        for (_, verbs, group, resource) in NEEDED {
             let group = if group.is_empty() { "\"\"" } else { group };
             let rule = format!(
                 "- apiGroups: [{group}]\n    resources: [{resource}]\n    verbs: [{}]\n",

@@ -1,6 +1,6 @@
-//! The record of a rollout, as annotations of a `Lease` beside the Deployment.
+//! The record of a rollout, as annotations of a `Lease` beside the workload.
 //!
-//! Never on the Deployment itself: its controller copies annotations to ReplicaSets, and a rollback
+//! Never on the workload itself: its controller copies annotations to ReplicaSets, and a rollback
 //! of somebody's would bring them back. A write holds only where the object is still as the last look
 //! showed it.
 
@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::{from_kube, is_missing};
 use crate::namespace::NamespaceApi;
+use crate::workload_kind::WorkloadKind;
 
 /// How the keys of the record begin, in the engine and as annotations: a colon is not allowed there.
 const PREFIX: &str = "rolling:";
@@ -31,13 +32,17 @@ pub(crate) struct StoredRecord {
     pub version: Option<(String, String)>,
 }
 
-/// Returns the name of the `Lease` for the Deployment of this name.
-pub(crate) fn lease_name(deployment: &str) -> String {
-    let name = format!("rolling-{deployment}");
+/// Returns the name of the `Lease` for the workload of this name. Those of different kinds have different
+/// ones, whatever they are called.
+pub(crate) fn lease_name(kind: WorkloadKind, workload: &str) -> String {
+    let name = match kind {
+        WorkloadKind::Deployment => format!("rolling-{workload}"),
+        WorkloadKind::StatefulSet => format!("rolling.statefulset.{workload}"),
+    };
     if name.len() <= LONGEST_NAME {
         return name;
     }
-    let digest = Sha256::digest(deployment.as_bytes());
+    let digest = Sha256::digest(workload.as_bytes());
     let hash: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("{}-{hash}", &name[..LONGEST_NAME - 17])
 }
@@ -187,9 +192,12 @@ mod tests {
     }
 
     #[test]
-    fn names_fit_whatever_the_deployments_name_is() {
-        assert_eq!(lease_name("web"), "rolling-web");
-        let names = ["a", "b"].map(|last| lease_name(&format!("{}{last}", "x".repeat(252))));
+    fn names_fit_whatever_the_workloads_name_is() {
+        let (deployment, set) = (WorkloadKind::Deployment, WorkloadKind::StatefulSet);
+        assert_eq!(lease_name(deployment, "web"), "rolling-web");
+        assert_eq!(lease_name(set, "web"), "rolling.statefulset.web");
+        let long = |last| lease_name(deployment, &format!("{}{last}", "x".repeat(252)));
+        let names = ["a", "b"].map(long);
         assert!(names.iter().all(|name| name.len() <= LONGEST_NAME), "{names:?}");
         assert_ne!(names[0], names[1]);
     }

@@ -1,29 +1,30 @@
-//! Kubernetes Deployments behind the port.
+//! Kubernetes Deployments and StatefulSets behind the port.
 //!
 //! The crate connects the client of kube-rs with [`rolling_provider`] and does nothing else: no
-//! policy, no waiting, no retry. Kubernetes' own controller replaces the pods; the engine tells it
-//! within which bounds, and when to pause.
+//! policy and no waiting. Kubernetes' own controller replaces the pods; the engine tells it within
+//! which bounds, and how far to go. A call is repeated in one case: a change that only a status written
+//! meanwhile keeps from being made.
 //!
 //! [`Kubernetes::connect`] finds the cluster and credentials, and opens fleets on it, each with the
 //! clock that the caller waits by. Opening one calls nothing: `Fleet::resolve` does first, and refuses
 //! what the adapter does not support by its attribute. The record of a rollout is kept in a `Lease`
-//! beside the Deployment, which is removed at the end.
+//! beside the workload, which is removed at the end.
 //!
 //! ```no_run
 //! # use std::sync::Arc;
-//! use rolling_kubernetes::{DeploymentTarget, Kubernetes, KubernetesConfig};
+//! use rolling_kubernetes::{Kubernetes, KubernetesConfig, WorkloadTarget};
 //! use rolling_provider::{Clock, Fleet as _, ProviderError};
 //!
 //! # async fn example(clock: Arc<dyn Clock>) -> Result<(), ProviderError> {
 //! let images = [("app".to_owned(), "images.example.com/shop/web:2.1".to_owned())];
-//! let web = DeploymentTarget {
+//! let web = WorkloadTarget {
 //!     namespace: Some("shop".into()),
 //!     name: "web".into(),
 //!     images: images.into(),
-//!     annotations: [].into(),
+//!     ..WorkloadTarget::default()
 //! };
 //! let kubernetes = Kubernetes::connect(&KubernetesConfig::default()).await?;
-//! let fleet = kubernetes.deployment(web, clock);
+//! let fleet = kubernetes.workload(web, clock);
 //! let target = fleet.resolve().await?;
 //! let look = fleet.observe().await?;
 //! println!("{} of {} in {}", look.instances.len(), look.desired(), target.name);
@@ -32,9 +33,9 @@
 //! ```
 
 mod act;
+mod act_on_pod;
 mod cluster;
 mod connect;
-mod deployment_look;
 mod error;
 mod examine;
 mod fleet;
@@ -46,10 +47,17 @@ mod pod_revision;
 mod pods;
 mod port;
 mod resolve;
+mod stateful_set;
+mod stored_template;
+mod target_group_binding;
 mod trouble;
-mod wanted;
+mod workload_kind;
+mod workload_look;
+mod workload_object;
+mod workload_target;
 
 pub use cluster::{Kubernetes, TransportError};
 pub use connect::KubernetesConfig;
-pub use fleet::DeploymentFleet;
-pub use wanted::DeploymentTarget;
+pub use fleet::WorkloadFleet;
+pub use workload_kind::WorkloadKind;
+pub use workload_target::WorkloadTarget;

@@ -15,13 +15,16 @@ const ONCE: [&str; 6] = [
     "kubectl-run",
 ];
 /// The controllers of Kubernetes itself, which set no template and no strategy.
-const CONTROLLERS: [&str; 2] = ["kube-controller-manager", "deployment-controller"];
+const CONTROLLERS: [&str; 3] =
+    ["kube-controller-manager", "deployment-controller", "statefulset-controller"];
 
 /// Returns who sets the template or the strategy, but this program.
 pub(crate) fn of_rollout(fields: &[ManagedFieldsEntry]) -> Vec<String> {
     who(fields, |owned| {
         let spec = &owned["f:spec"];
-        spec["f:template"]["f:spec"]["f:containers"].is_object() || spec["f:strategy"].is_object()
+        spec["f:template"]["f:spec"]["f:containers"].is_object()
+            || spec["f:strategy"].is_object()
+            || spec["f:updateStrategy"].is_object()
     })
 }
 

@@ -1,6 +1,6 @@
 //! The parts of Kubernetes' API that a rollout uses.
 
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::{Api, Client};
@@ -11,6 +11,8 @@ pub(crate) struct NamespaceApi {
     pub namespace: String,
     pub deployments: Api<Deployment>,
     pub replica_sets: Api<ReplicaSet>,
+    pub stateful_sets: Api<StatefulSet>,
+    pub controller_revisions: Api<ControllerRevision>,
     pub pods: Api<Pod>,
     pub events: Api<Event>,
     pub leases: Api<Lease>,
@@ -21,6 +23,8 @@ impl NamespaceApi {
         Self {
             deployments: Api::namespaced(client.clone(), &namespace),
             replica_sets: Api::namespaced(client.clone(), &namespace),
+            stateful_sets: Api::namespaced(client.clone(), &namespace),
+            controller_revisions: Api::namespaced(client.clone(), &namespace),
             pods: Api::namespaced(client.clone(), &namespace),
             events: Api::namespaced(client.clone(), &namespace),
             leases: Api::namespaced(client.clone(), &namespace),

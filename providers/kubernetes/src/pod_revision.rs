@@ -1,18 +1,19 @@
-//! Revisions of a Deployment: what of a pod template makes one, and how it is named.
+//! Revisions of a workload: what of a pod template makes one, and how it is named.
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use rolling_provider::Revision;
 use serde_json::Value;
 
-use crate::wanted::DeploymentTarget;
+use crate::workload_target::WorkloadTarget;
 
 /// The label by which the controller tells the pods of its ReplicaSets apart.
 pub(crate) const HASH: &str = "pod-template-hash";
+/// What stands for the object with the template where the controller has not made it yet.
+const NO_KEEPER: &str = "no set yet";
 
-impl DeploymentTarget {
+impl WorkloadTarget {
     /// Returns the name of the wanted revision: `app=images.example.com/shop/web:2.1`.
     pub fn revision(&self) -> Revision {
         let parts = self.images.iter().chain(&self.annotations);
@@ -62,38 +63,36 @@ pub(crate) fn images(template: &PodTemplateSpec) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Names the revisions of a Deployment.
+/// Names the revisions of a workload.
 ///
-/// The wanted one is named by what the document gives; any other by the same and its ReplicaSet, since
-/// templates that differ elsewhere may have the same images.
+/// The wanted one is named by what the document gives; any other by the same and the ReplicaSet or
+/// ControllerRevision that has its template, since templates that differ elsewhere may have the same
+/// images.
 pub(crate) struct RevisionNames<'a> {
-    target: &'a DeploymentTarget,
+    target: &'a WorkloadTarget,
     wanted: Value,
 }
 
 impl<'a> RevisionNames<'a> {
-    /// `template` is what the Deployment has now.
-    pub fn new(target: &'a DeploymentTarget, template: &PodTemplateSpec) -> Self {
+    /// `template` is what the workload has now.
+    pub fn new(target: &'a WorkloadTarget, template: &PodTemplateSpec) -> Self {
         let wanted = comparable(&target.applied_to(template));
         Self { target, wanted }
     }
 
-    /// Returns the revision of `template`, which is that of `set` where there is one.
-    pub fn of(&self, template: &PodTemplateSpec, set: Option<&ReplicaSet>) -> Revision {
+    /// Returns the revision of `template`, which the object `keeper` has, where there is one.
+    pub fn of(&self, template: &PodTemplateSpec, keeper: Option<&str>) -> Revision {
         if comparable(template) == self.wanted {
             return self.target.revision();
         }
         let name = self.target.name_of(template);
-        let set = set.and_then(|set| set.metadata.name.as_deref());
-        match set {
-            Some(set) => format!("{name} in {set}").as_str().into(),
-            None => format!("{name} in no ReplicaSet yet").as_str().into(),
-        }
+        let keeper = keeper.unwrap_or(NO_KEEPER);
+        format!("{name} in {keeper}").as_str().into()
     }
 
-    /// Returns the name of the ReplicaSet that a revision names.
-    pub fn set_of(revision: &Revision) -> Option<&str> {
-        revision.as_str().rsplit_once(" in ").map(|(_, set)| set)
+    /// Returns the name of the object with the template of a revision.
+    pub fn keeper_of(revision: &Revision) -> Option<&str> {
+        revision.as_str().rsplit_once(" in ").map(|(_, keeper)| keeper)
     }
 }
 
@@ -151,51 +150,40 @@ mod tests {
         .expect("a template")
     }
 
-    fn set(name: &str, template: PodTemplateSpec) -> ReplicaSet {
-        let mut set = ReplicaSet::default();
-        set.metadata.name = Some(name.into());
-        set.spec.get_or_insert_default().template = Some(template);
-        set
-    }
-
     #[test]
     fn the_wanted_revision_is_named_as_the_document_does_and_others_with_their_set() {
-        let target = DeploymentTarget {
-            namespace: None,
+        let target = WorkloadTarget {
             name: "web".into(),
             images: [("app".to_owned(), "web:2".to_owned())].into(),
-            annotations: BTreeMap::new(),
+            ..WorkloadTarget::default()
         };
         let now = template("web:1", "a", None);
         let names = RevisionNames::new(&target, &now);
         let of = |image, variable, name| {
-            let template = template(image, variable, Some("5d9c"));
-            let set = set(name, template.clone());
-            names.of(&template, Some(&set)).to_string()
+            names.of(&template(image, variable, Some("5d9c")), Some(name)).to_string()
         };
         assert_eq!(of("web:2", "a", "web-2"), "app=web:2");
         assert_eq!(of("web:1", "a", "web-1"), "app=web:1 in web-1");
         // The same image with other settings is another revision.
         assert_eq!(of("web:2", "b", "web-3"), "app=web:2 in web-3");
         let revision = "app=web:1 in web-1".into();
-        assert_eq!(RevisionNames::set_of(&revision), Some("web-1"));
-        assert_eq!(RevisionNames::set_of(&target.revision()), None);
+        assert_eq!(RevisionNames::keeper_of(&revision), Some("web-1"));
+        assert_eq!(RevisionNames::keeper_of(&target.revision()), None);
     }
 
     #[test]
     fn annotations_make_a_revision_of_the_same_images() {
-        let target = DeploymentTarget {
-            namespace: None,
+        let target = WorkloadTarget {
             name: "web".into(),
-            images: BTreeMap::new(),
             annotations: [("checksum/config".to_owned(), "abc".to_owned())].into(),
+            ..WorkloadTarget::default()
         };
         assert_eq!(target.revision().as_str(), "checksum/config=abc");
         let now = template("web:1", "a", None);
         assert!(!is_same(&target.applied_to(&now), &now));
         assert_eq!(
             RevisionNames::new(&target, &now).of(&now, None).as_str(),
-            "checksum/config= in no ReplicaSet yet"
+            "checksum/config= in no set yet"
         );
     }
 }

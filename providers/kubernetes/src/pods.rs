@@ -2,9 +2,10 @@
 
 use k8s_openapi::api::core::v1::{Event, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use rolling_provider::{Instance, Lifecycle, Revision, Timestamp};
+use rolling_provider::{Instance, InstanceId, Lifecycle, Revision, Timestamp};
 
 use crate::trouble::{condition, trouble};
+use crate::workload_kind::WorkloadKind;
 
 /// Returns a pod as an instance of `revision`.
 pub(crate) fn instance(pod: &Pod, revision: Option<Revision>, events: &[Event]) -> Instance {
@@ -25,6 +26,19 @@ pub(crate) fn instance(pod: &Pod, revision: Option<Revision>, events: &[Event]) 
         trouble: trouble(pod, events),
         ..Instance::serving(revision, [])
     }
+}
+
+/// Returns the id of a pod: its name. Of a StatefulSet's, whose successor has the same name, also the
+/// beginning of its uid: `web-3:5f3c2a1b`.
+pub(crate) fn id_of(kind: WorkloadKind, pod: &Pod) -> Option<InstanceId> {
+    let name = pod.metadata.name.as_deref()?;
+    let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+    Some(match kind {
+        WorkloadKind::Deployment => InstanceId::new(name),
+        WorkloadKind::StatefulSet => {
+            InstanceId::new(format!("{name}:{}", uid.get(..8).unwrap_or(uid)))
+        }
+    })
 }
 
 /// Whether the pod takes requests: its condition `Ready`, which holds its readiness gates as well.

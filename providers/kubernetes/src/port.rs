@@ -8,10 +8,10 @@ use rolling_provider::{
     Target, Timestamp,
 };
 
-use crate::fleet::DeploymentFleet;
+use crate::fleet::WorkloadFleet;
 
 #[async_trait]
-impl Fleet for DeploymentFleet {
+impl Fleet for WorkloadFleet {
     async fn resolve(&self) -> Result<Target, ProviderError> {
         self.look_up().await
     }

@@ -1,87 +1,102 @@
-//! Looks a Deployment up, and refuses what a rollout of it cannot be.
+//! Looks a workload up, and refuses what a rollout of it cannot be.
 
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v1::HorizontalPodAutoscaler;
 use kube::Api;
 use kube::api::ListParams;
 use rolling_provider::{ProviderError, Target};
 
-use crate::deployment_look::DeploymentLook;
-use crate::fleet::DeploymentFleet;
+use crate::fleet::WorkloadFleet;
 use crate::managers;
 use crate::pod_revision::images;
 use crate::pods::boots;
+use crate::workload_kind::WorkloadKind;
+use crate::workload_look::WorkloadLook;
+use crate::workload_object::Workload;
 
 /// The key by which a record names its rollout.
 const ROLLOUT: &str = "rolling:rollout";
 
-impl DeploymentFleet {
+impl WorkloadFleet {
     pub(crate) async fn look_up(&self) -> Result<Target, ProviderError> {
         let look = self.look().await?;
-        self.refuse(&look.deployment)?;
-        let metadata = &look.deployment.metadata;
+        self.refuse(&look.workload)?;
+        let (metadata, kind) = (look.workload.metadata(), self.target.kind);
         let name = format!("{}/{}", self.api.namespace, self.target.name);
         let id = metadata.uid.clone().unwrap_or_else(|| name.clone());
-        let mut target = Target::new(&id, &name, "deployment", self.target.revision());
+        let mut target = Target::new(&id, &name, kind.shown(), self.target.revision());
         target.boot = median(boots(&look.pods)).map(Duration::from_millis);
-        target.controller = Some("the Deployment controller");
+        target.controller = Some(kind.controller());
         target.warnings = self.warnings_of(&look).await;
-        let history = look.deployment.spec.as_ref().and_then(|spec| spec.revision_history_limit);
-        target.no_auto_rollback = (history == Some(0)).then(|| {
-            "revisionHistoryLimit of the Deployment is 0: the template of the old pods is lost as \
-             soon as none of them is left"
-                .to_owned()
+        target.no_auto_rollback = (look.workload.history_limit() == Some(0)).then(|| {
+            format!(
+                "revisionHistoryLimit of the {} is 0: the template of the old pods is lost as soon as \
+                 none of them is left",
+                kind.name()
+            )
         });
         Ok(target)
     }
 
-    /// Refuses what the document asks for and the Deployment does not have.
-    pub(crate) fn refuse(&self, deployment: &Deployment) -> Result<(), ProviderError> {
-        let operation = || format!("GET deployments/{}", self.target.name);
-        let spec = deployment.spec.clone().unwrap_or_default();
-        let there = images(&spec.template);
+    /// Refuses what the document asks for and the workload does not have.
+    pub(crate) fn refuse(&self, workload: &Workload) -> Result<(), ProviderError> {
+        let (operation, kind) = (self.operation("GET"), self.target.kind.name());
+        let there = images(&workload.template());
         if let Some(missing) = self.target.images.keys().find(|name| !there.contains_key(*name)) {
             let known: Vec<&str> = there.keys().map(String::as_str).collect();
-            let message = format!("the Deployment has no container {missing:?}");
-            let place = format!("kubernetes_deployment/images/{missing}");
-            let error = ProviderError::invalid(operation(), place, message);
+            let message = format!("the {kind} has no container {missing:?}");
+            let place = self.place(&format!("images/{missing}"));
+            let error = ProviderError::invalid(operation, place, message);
             return Err(error.with_remedy(format!("it has {}", known.join(", "))));
         }
-        let kind = spec.strategy.and_then(|strategy| strategy.type_);
-        if kind.as_deref() == Some("Recreate") {
-            let message = "the Deployment's strategy is Recreate: all pods end before one begins";
-            let place = "kubernetes_deployment/name";
-            let error = ProviderError::invalid(operation(), place, message);
-            return Err(error.with_remedy("set spec.strategy.type to RollingUpdate"));
-        }
-        Ok(())
+        let (message, remedy) = match (workload, workload.strategy()) {
+            (Workload::Deployment(_), Some("Recreate")) => (
+                "the Deployment's strategy is Recreate: all pods end before one begins",
+                "set spec.strategy.type to RollingUpdate",
+            ),
+            (Workload::StatefulSet(_), Some("OnDelete")) => (
+                "the StatefulSet's update strategy is OnDelete: its controller replaces no pod",
+                "set spec.updateStrategy.type to RollingUpdate",
+            ),
+            _ => return Ok(()),
+        };
+        let error = ProviderError::invalid(operation, self.place("name"), message);
+        Err(error.with_remedy(remedy))
     }
 
-    /// Refuses a Deployment that somebody else has paused.
+    /// Refuses a workload that somebody else has stopped.
     pub(crate) async fn refuse_foreign_pause(&self) -> Result<(), ProviderError> {
         let look = match self.last() {
             Some(look) => look,
             None => self.look().await?,
         };
-        let paused = look.deployment.spec.as_ref().and_then(|spec| spec.paused);
-        if paused != Some(true) || look.record.tags.contains_key(ROLLOUT) {
+        if look.record.tags.contains_key(ROLLOUT) {
             return Ok(());
         }
         let name = &self.target.name;
-        let message = "somebody has paused the Deployment, and no record of a rollout says why";
-        let error = ProviderError::invalid(
-            format!("GET deployments/{name}"),
-            "kubernetes_deployment/name",
-            message,
-        );
-        Err(error.as_conflict().with_remedy(format!(
-            "ask who did; `kubectl rollout resume deployment/{name}` ends the pause"
-        )))
+        let status = look.status();
+        let (message, remedy) = match status.partition {
+            None if status.paused => (
+                "somebody has paused the Deployment".to_owned(),
+                format!("`kubectl rollout resume deployment/{name}` ends the pause"),
+            ),
+            Some(count) if count > 0 => (
+                format!("somebody has set the partition of the StatefulSet to {count}"),
+                format!(
+                    "`kubectl patch statefulset/{name} --patch \
+                     '{{\"spec\":{{\"updateStrategy\":{{\"rollingUpdate\":{{\"partition\":0}}}}}}}}'` \
+                     sets it back"
+                ),
+            ),
+            _ => return Ok(()),
+        };
+        let message = format!("{message}, and no record of a rollout says why");
+        let error = ProviderError::invalid(self.operation("GET"), self.place("name"), message);
+        Err(error.as_conflict().with_remedy(format!("ask who did; {remedy}")))
     }
 
-    async fn warnings_of(&self, look: &DeploymentLook) -> Vec<String> {
+    async fn warnings_of(&self, look: &WorkloadLook) -> Vec<String> {
         let mut warnings: Vec<String> = self
             .target
             .images
@@ -94,7 +109,7 @@ impl DeploymentFleet {
                 )
             })
             .collect();
-        let fields = look.deployment.metadata.managed_fields.as_deref().unwrap_or_default();
+        let fields = look.workload.metadata().managed_fields.as_deref().unwrap_or_default();
         let others = managers::of_images(fields);
         if !others.is_empty() {
             warnings.push(format!(
@@ -105,22 +120,39 @@ impl DeploymentFleet {
             ));
         }
         if let Some(name) = self.autoscaler().await {
+            let what = match self.target.kind {
+                WorkloadKind::Deployment => {
+                    "what it adds while the controller is paused is spread over old and new pods"
+                }
+                WorkloadKind::StatefulSet => "what it adds is of the new revision",
+            };
             warnings.push(format!(
-                "HorizontalPodAutoscaler {name} sets the size: what it adds while the controller is \
-                 paused is spread over old and new pods, so a step may replace more than planned"
+                "HorizontalPodAutoscaler {name} sets the size: {what}, so a step may replace more \
+                 than planned"
+            ));
+        }
+        let unguarded = self.unguarded_bindings(look).await;
+        if !unguarded.is_empty() {
+            warnings.push(format!(
+                "TargetGroupBinding {} sends requests to the pods, and they have no readiness gate \
+                 for it: a pod counts before the target group calls it healthy. Label namespace {} \
+                 elbv2.k8s.aws/pod-readiness-gate-inject=enabled",
+                unguarded.join(", "),
+                self.api.namespace
             ));
         }
         warnings
     }
 
-    /// Returns the autoscaler of the Deployment, where it may be read.
+    /// Returns the autoscaler of the workload, where it may be read.
     async fn autoscaler(&self) -> Option<String> {
         let api: Api<HorizontalPodAutoscaler> =
             Api::namespaced(self.api.client.clone(), &self.api.namespace);
         let listed = api.list(&ListParams::default()).await.ok()?;
         let of_this = listed.items.into_iter().find(|autoscaler| {
             let target = autoscaler.spec.as_ref().map(|spec| &spec.scale_target_ref);
-            target.is_some_and(|it| it.kind == "Deployment" && it.name == self.target.name)
+            target
+                .is_some_and(|it| it.kind == self.target.kind.name() && it.name == self.target.name)
         });
         of_this?.metadata.name
     }

@@ -14,8 +14,8 @@ pub enum RolloutMode {
     InPlace,
     /// Without batches, with continuous pacing.
     Continuous,
-    /// A kind of target, by its attribute.
-    Target(&'static str),
+    /// A target of one of these kinds, by its attribute.
+    Target(&'static [&'static str]),
     /// One of these policies.
     Policies(&'static [&'static str]),
     /// Another policy than these.
@@ -68,10 +68,12 @@ const NOT_LAUNCHED: &str = "nothing is launched where instances are updated in p
 const ONLY_GROUPS: &str = "only Auto Scaling groups have instance refreshes";
 const ITS_OWN: &str = "a simulated fleet has its own second target group";
 const INSTANCE_REFRESH: RolloutMode = RolloutMode::InstanceRefresh;
-const SIMULATED: RolloutMode = RolloutMode::Target("simulated_fleet");
-const KUBERNETES: RolloutMode = RolloutMode::Target("kubernetes_deployment");
-const ITS_CONTROLLER: &str = "a Deployment's own controller replaces the pods";
-const UNMANAGED: RolloutMode = RolloutMode::Target("target_group");
+const SIMULATED: RolloutMode = RolloutMode::Target(&["simulated_fleet"]);
+const KUBERNETES: RolloutMode =
+    RolloutMode::Target(&["kubernetes_deployment", "kubernetes_stateful_set"]);
+const STATEFUL_SET: RolloutMode = RolloutMode::Target(&["kubernetes_stateful_set"]);
+const ITS_CONTROLLER: &str = "Kubernetes' own controller replaces the pods";
+const UNMANAGED: RolloutMode = RolloutMode::Target(&["target_group"]);
 const SHIFTS: &[&str] = &["traffic_splitting", "blue_green"];
 const HAS_BATCHES: &[&str] = &["rolling", "rolling_with_additional_batch"];
 const CHOOSE_BATCHES: &str = "remove it, or choose rolling or rolling_with_additional_batch";
@@ -215,41 +217,41 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         "a simulated fleet keeps its record itself", REMOVE),
     refused("/engine", KUBERNETES, Values::Any, ITS_CONTROLLER, REMOVE),
     refused("/policy", KUBERNETES, Values::OneOf(SHIFTS),
-        "a Deployment shifts no requests",
-        "choose immutable, or shift them with a service mesh"),
+        "Kubernetes' controllers shift no requests",
+        "choose another policy, or shift them with a service mesh"),
+    refused("/policy", STATEFUL_SET, Values::AllBut(&["rolling", "all_at_once"]),
+        "this policy creates pods beside the old ones, but each pod of a StatefulSet has its own name",
+        "choose rolling or all_at_once"),
+    refused("/max_surge", STATEFUL_SET, Values::Any,
+        "no pod is created beside the old ones: each pod of a StatefulSet has its own name",
+        "remove it, and set max_unavailable"),
     refused("/zones", KUBERNETES, Values::OneOf(&["one_by_one"]), ITS_CONTROLLER, REMOVE),
     refused("/replacement", KUBERNETES, Values::Any,
         "pods are not updated in place", REMOVE),
     refused("/restart", KUBERNETES, Values::Any,
         "a new annotation of the pod template replaces all pods",
-        "remove it, and give kubernetes_deployment an annotation with the time"),
-    refused("/failure_threshold", KUBERNETES, Values::Above(1), ITS_CONTROLLER,
-        "remove it: the first pod that fails counts"),
-    refused("/keep_failed_instances", KUBERNETES, Values::Above(0),
-        "the controller removes the pods of a revision that is given up",
+        "remove it, and give the target an annotation with the time"),
+    refused("/keep_failed_instances", STATEFUL_SET, Values::Above(0),
+        "a pod that is kept keeps its name, and no other can be created in its place",
         "remove it; a failed pod's last words are in the report"),
     refused("/lifecycle_hooks", KUBERNETES, Values::Any,
         "pods have no lifecycle hooks of a group", "remove it; preStop and readiness gates hold pods"),
     refused("/wait_for_termination", KUBERNETES, Values::Any,
-        "a Deployment's rollout does not wait for pods that end", REMOVE),
+        "Kubernetes' controllers do not wait for pods that end", REMOVE),
     refused("/scale_in_protected_instances", KUBERNETES, Values::Any,
         "pods have no protection from scale-in", REMOVE),
     refused("/standby_instances", KUBERNETES, Values::Any,
         "pods have no standby", REMOVE),
     refused("/suspend_processes", KUBERNETES, Values::Any,
-        "a Deployment has no processes to suspend", REMOVE),
+        "Kubernetes' controllers have no processes to suspend", REMOVE),
     refused("/health/min_drain_time", KUBERNETES, Values::NonEmpty,
         "pods drain for terminationGracePeriodSeconds, with preStop", REMOVE),
     refused("/gates/alarms", KUBERNETES, Values::NonEmpty,
         "alarms are CloudWatch's", "remove them, or use http or command"),
     refused("/hooks/before_deregister", KUBERNETES, Values::Any,
         "the controller chooses the pods", "remove it, or use preStop of the containers"),
-    refused("/hooks/after_healthy", KUBERNETES, Values::Any,
-        "not supported for a Deployment yet", "remove it, or use gates"),
-    refused("/hooks/after_batch", KUBERNETES, Values::Any,
-        "not supported for a Deployment yet", "remove it, or use gates"),
     refused("/record", KUBERNETES, Values::Any,
-        "it is kept in a Lease beside the Deployment", REMOVE),
+        "it is kept in a Lease beside the workload", REMOVE),
 ];
 
 impl RolloutMode {
@@ -259,7 +261,7 @@ impl RolloutMode {
             RolloutMode::InstanceRefresh => config["engine"] == "instance_refresh",
             RolloutMode::InPlace => !config["replacement"].is_null(),
             RolloutMode::Continuous => config["pacing"] == "continuous",
-            RolloutMode::Target(attribute) => !config[attribute].is_null(),
+            RolloutMode::Target(kinds) => kinds.iter().any(|kind| !config[*kind].is_null()),
             RolloutMode::Policies(names) => is_among(&config["policy"], names),
             RolloutMode::PoliciesBut(names) => !is_among(&config["policy"], names),
         }
@@ -271,7 +273,10 @@ impl RolloutMode {
             RolloutMode::InstanceRefresh => "engine `instance_refresh`".into(),
             RolloutMode::InPlace => "`replacement`".into(),
             RolloutMode::Continuous => "continuous `pacing`".into(),
-            RolloutMode::Target(attribute) => format!("a `{attribute}`"),
+            RolloutMode::Target(kinds) => {
+                let kinds = kinds.iter().map(|kind| format!("`{kind}`"));
+                format!("a {}", kinds.collect::<Vec<_>>().join(" or "))
+            }
             RolloutMode::Policies(names) => format!("the policy {}", listed(names)),
             RolloutMode::PoliciesBut(names) => format!("all policies but {}", listed(names)),
         }

@@ -41,13 +41,13 @@ pub(crate) struct TargetGroupConfig {
     pub(crate) launch_template: Option<LaunchTemplateConfig>,
 }
 
-/// A Kubernetes Deployment and what its pods are to run.
+/// A Kubernetes Deployment or StatefulSet, and what its pods are to run.
 ///
-/// The Deployment must be there. Its own controller replaces the pods, within the bounds of the
-/// policy. At least one of `images` and `annotations` must be given.
+/// It must be there. Its own controller replaces the pods, within the bounds of the policy. At least
+/// one of `images` and `annotations` must be given.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct KubernetesDeploymentConfig {
+pub(crate) struct KubernetesWorkloadConfig {
     /// Its namespace. Default: that of the context.
     #[schemars(length(min = 1))]
     pub(crate) namespace: Option<String>,

@@ -44,6 +44,13 @@ pub(crate) const TARGET_KINDS: &[TargetKind] = &[
         revision: &["/kubernetes_deployment/images", "/kubernetes_deployment/annotations"],
     },
     TargetKind {
+        attribute: "kubernetes_stateful_set",
+        names: &["/kubernetes_stateful_set/namespace", "/kubernetes_stateful_set/name"],
+        provider: Some("kubernetes"),
+        launch_template: None,
+        revision: &["/kubernetes_stateful_set/images", "/kubernetes_stateful_set/annotations"],
+    },
+    TargetKind {
         attribute: "simulated_fleet",
         names: &["/simulated_fleet/name"],
         provider: None,
@@ -51,6 +58,12 @@ pub(crate) const TARGET_KINDS: &[TargetKind] = &[
         revision: &["/simulated_fleet/revision"],
     },
 ];
+
+/// Targets that people ask for and that are not rolled: attribute, and why.
+pub(crate) const NOT_ROLLED: &[(&str, &str)] =
+    &[("kubernetes_daemon_set", DAEMON_SET), ("kubernetes_daemonset", DAEMON_SET)];
+const DAEMON_SET: &str = "a DaemonSet has neither a pause nor a partition, so that nothing could stop it \
+                          on its way: roll it with kubectl";
 
 impl TargetKind {
     /// Returns what `config`, a deployment, names its target of this kind: `shop/web`.

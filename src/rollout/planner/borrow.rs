@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rolling_provider::Action;
+use rolling_provider::{Action, InstanceId};
 
 use super::input::Input;
 use super::{BatchStart, Plan, Step, View, gate, hook, launch, pace, shift};
@@ -312,17 +312,23 @@ fn still_borrows(previous: Option<&Record>) -> bool {
 /// The record names the instance, so that a crash before it is tagged does not count it again. Once
 /// it is tagged, the record may forget it.
 pub(super) fn count_failure(input: &Input<'_>, record: &mut Record) -> Option<Step> {
+    let id = count_failed(input, record)?;
+    let is_there = input.look.instances.contains_key(&id);
+    is_there.then(|| {
+        let (key, value) = (FAILED.to_owned(), record.id.clone());
+        Step::new(Action::Tag { instance: id, key, value })
+    })
+}
+
+/// Counts one failure that is not counted yet, in the record alone. Returns which one.
+pub(super) fn count_failed(input: &Input<'_>, record: &mut Record) -> Option<InstanceId> {
     let state = input.state;
     let (id, reason) =
         state.failures.failed.iter().find(|(id, _)| !state.failures.counted.contains(*id))?;
     record.failures += 1;
     record.last_failed = Some(id.clone());
     record.reason = Some(super::stop_conditions::failure(1, id, &input.target.revision, reason));
-    let is_there = input.look.instances.contains_key(id);
-    is_there.then(|| {
-        let (instance, key, value) = (id.clone(), FAILED.to_owned(), record.id.clone());
-        Step::new(Action::Tag { instance, key, value })
-    })
+    Some(id.clone())
 }
 
 /// Passes the checkpoint when its time is over, or when the operator resumes the rollout.

@@ -2,12 +2,14 @@
 //! gives it.
 //!
 //! The controller knows neither checkpoints nor gates. Where a rollout has to wait somewhere, it goes
-//! in steps: the controller may replace the instances of one step, is paused as soon as it has asked
-//! for all of them, and goes on once they are available and nothing else is waited for. A rollout
-//! that waits nowhere is one step, which goes on whether or not anybody watches it.
+//! in steps: the controller may replace the instances of one step, and goes on once they are available
+//! and nothing else is waited for. A controller with a partition ends a step by itself; another one is
+//! paused as soon as it has asked for all instances of the step. A rollout that waits nowhere is one
+//! step, which goes on whether or not anybody watches it.
 
 mod conclude;
 mod ending;
+mod failed;
 mod obstacle;
 mod preview;
 mod settings;
@@ -16,7 +18,9 @@ mod step;
 
 use std::collections::BTreeSet;
 
-use rolling_provider::{Action, ControllerSettings, ControllerStatus, Revision};
+use rolling_provider::{
+    Action, ControllerSettings, ControllerStatus, Extent, InstanceId, Revision,
+};
 
 pub(super) use self::preview::preview;
 use self::settings::released_settings;
@@ -28,21 +32,16 @@ use super::{
     stop_conditions,
 };
 use crate::record::Record;
-use crate::rollout::state::Halt;
 
 /// Plans one tick of a fleet with a controller.
 pub(super) fn plan(input: &Input<'_>, view: &View<'_>, status: &ControllerStatus) -> Plan {
     match &input.state.direction.halt {
         Some(halt) => match stop_conditions::apply_command(input) {
             Some(verdict) => Plan { verdict, ..Plan::waiting() },
-            None => halting(input, view, status, halt),
+            None => ending::plan(input, view, status, halt),
         },
         None => rolling(input, view, status),
     }
-}
-
-fn halting(input: &Input<'_>, view: &View<'_>, status: &ControllerStatus, halt: &Halt) -> Plan {
-    ending::plan(input, view, status, halt)
 }
 
 /// Plans a rollout that goes forward, or back.
@@ -55,6 +54,10 @@ fn rolling(input: &Input<'_>, view: &View<'_>, status: &ControllerStatus) -> Pla
     let verdict = stop_conditions::apply_command(input);
     if let Some(verdict) = verdict.or_else(|| obstacle::check(input, view, status)) {
         plan.verdict = verdict;
+        return plan;
+    }
+    failed::retire(input, view, &mut plan);
+    if !plan.actions.is_empty() {
         return plan;
     }
     if input.state.standing(input.target).is_none() && gate::is_closed(input, view) {
@@ -88,32 +91,34 @@ fn advance(
         }
         ControllerPhase::GoOn => {
             let settings = released_settings(input, view, record, status);
+            let goal = record.released.unwrap_or(view.window.size);
             let record = with_settings(record, status, settings);
-            set(input, record, None, settings, plan);
+            set(input, record, None, settings, step::extent(view, status, goal), plan);
         }
-        ControllerPhase::PausedByOthers => conclude::wait_for_others(input, plan),
+        ControllerPhase::StoppedByOthers => conclude::wait_for_others(input, plan),
         ControllerPhase::InStep => {
             conclude::wait_for_new(input, view, status, plan);
             step::look_soon(input, plan);
         }
-        ControllerPhase::ToPause => {
+        ControllerPhase::ToStop => {
             plan.warning = step::overtaken(status, record);
-            plan.actions.push(Step::new(Action::SetRollout {
-                to: None,
-                settings: None,
-                paused: Some(true),
-            }));
+            let extent = Some(step::stop(input, view, status));
+            plan.actions.push(Step::new(Action::SetRollout { to: None, settings: None, extent }));
         }
         ControllerPhase::Waiting => {
             // Numbers are of the size: a fleet that is scaled meanwhile has others.
             let settings = released_settings(input, view, record, status);
             let ours = record.borrowed.controller.map(|borrowed| borrowed.ours);
             if !step::is_stepped(input) && ours != Some(settings) {
-                set(input, with_settings(record, status, settings), None, settings, plan);
+                let record = with_settings(record, status, settings);
+                set(input, record, None, settings, Extent::All, plan);
                 return;
             }
+            plan.actions.extend(status.blocked_by.iter().cloned().map(remove));
             conclude::wait_for_new(input, view, status, plan);
         }
+        ControllerPhase::StepDone | ControllerPhase::Complete
+            if hook::closes_batch(input, view, plan) => {}
         ControllerPhase::StepDone => {
             plan.batch_ends = input.state.batch.open;
             let reached = step::checkpoint_reached(input, view, status);
@@ -137,24 +142,32 @@ fn release(
     plan: &mut Plan,
 ) {
     let next = step::next(input, view, status, record);
-    let released = Record { released: Some(next.goal), ..record.clone() };
+    let mut released = Record { released: Some(next.goal), ..record.clone() };
+    hook::begin_launches(input, released.hooks.as_mut());
+    let number = hook::batch_number(input, Some(&released));
     let settings = released_settings(input, view, &released, status);
     let released = with_settings(&released, status, settings);
     let moves = input.look.template.as_ref() != Some(&input.target.revision);
     let to = moves.then(|| input.target.revision.clone());
-    set(input, released, to, settings, plan);
+    set(input, released, to, settings, step::extent(view, status, next.goal), plan);
     plan.begins = next.size.filter(|size| *size > 0).map(|size| {
-        let begins = BatchStart::of(input, None, BTreeSet::new(), 0);
+        let begins = BatchStart::of(input, number, BTreeSet::new(), 0);
         BatchStart { at_most: Some(size), ..begins }
     });
 }
 
-/// Writes `record`, and has the controller go on within `settings`.
+/// Removes an instance, which the controller replaces.
+fn remove(instance: InstanceId) -> Step {
+    Step::new(Action::Terminate { instance, decrement: false })
+}
+
+/// Writes `record`, and has the controller go on as far as `extent`, within `settings`.
 fn set(
     input: &Input<'_>,
     record: Record,
     to: Option<Revision>,
     settings: ControllerSettings,
+    extent: Extent,
     plan: &mut Plan,
 ) {
     if input.state.record.as_ref() != Some(&record) {
@@ -163,6 +176,6 @@ fn set(
     plan.actions.push(Step::new(Action::SetRollout {
         to,
         settings: Some(settings),
-        paused: Some(false),
+        extent: Some(extent),
     }));
 }

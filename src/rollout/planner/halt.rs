@@ -86,15 +86,61 @@ pub(super) fn plan(input: &Input<'_>, view: &View<'_>, halt: &Halt) -> Plan {
     plan
 }
 
+/// Returns `record` with the halt, and with the command that it acknowledges; `None` where it says all
+/// of that, and `has_more` does not say that there is more to write.
+pub(super) fn noted(
+    input: &Input<'_>,
+    record: &Record,
+    halt: &Halt,
+    has_more: bool,
+) -> Option<Record> {
+    let state = input.state;
+    let phase = Phase::Halting(halt.ending);
+    // A command that changes nothing is acknowledged, too, so that it is not obeyed later.
+    let control = state.control.as_ref();
+    let control = control.filter(|it| state.effect(it.command) != CommandEffect::Later);
+    let unanswered = control.is_some_and(|control| !control.is_acknowledged(Some(record)));
+    if record.phase == phase && !unanswered && !has_more {
+        return None;
+    }
+    let passes = halt.at_checkpoint && record.phase != phase;
+    let record = if passes { record.clone().past_checkpoint() } else { record.clone() };
+    Some(Record {
+        phase,
+        fault: halt.fault,
+        acknowledged: record.acknowledge(control.map(|control| control.id.as_str())),
+        reason: Some(halt.reason.clone()),
+        // Instances go back into rotation: whoever is chosen again is prepared again.
+        hooks: record.hooks.clone().map(HookRecord::unprepared),
+        ..record
+    })
+}
+
+/// Returns how a rollout that halts is reported once it is over; `None` where it is not over yet.
+pub(super) fn outcome(input: &Input<'_>, ending: Ending, is_settled: bool) -> Option<Outcome> {
+    match ending {
+        Ending::Failed => Some(Outcome::Failed),
+        Ending::Aborted => Some(Outcome::Aborted),
+        Ending::Unrestored if is_settled => Some(input.outcome_when_done()),
+        // The rollout is not over.
+        Ending::Paused | Ending::Interrupted | Ending::Unrestored => None,
+    }
+}
+
+/// Whether the cloud has refused `action` for good.
+pub(super) fn is_refused(input: &Input<'_>, action: &Action) -> bool {
+    input.state.failures.refused.iter().any(|(refused, _)| refused == action)
+}
+
 /// Whether `record` says that this halt is over.
-fn is_halted(record: &Record, halt: &Halt) -> bool {
+pub(super) fn is_halted(record: &Record, halt: &Halt) -> bool {
     let has_ended = matches!(record.phase, Phase::Halted(ending) if ending != Ending::Paused);
     has_ended || record.phase == Phase::Halted(halt.ending)
 }
 
 impl HaltContext<'_> {
     fn is_refused(&self, action: &Action) -> bool {
-        self.input.state.failures.refused.iter().any(|(refused, _)| refused == action)
+        is_refused(self.input, action)
     }
 
     /// Returns the processes to suspend before surge leaves.
@@ -118,32 +164,11 @@ impl HaltContext<'_> {
     /// Writes the halt, what it suspends, and the command that it acknowledges, into the record.
     fn note(&self, to_suspend: &BTreeSet<String>, plan: &mut Plan) {
         let HaltContext { input, halt, record, .. } = *self;
-        let state = input.state;
-        let phase = Phase::Halting(halt.ending);
-        // A command that changes nothing is acknowledged, too, so that it is not obeyed later.
-        let control = state
-            .control
-            .as_ref()
-            .filter(|control| state.effect(control.command) != CommandEffect::Later);
-        let unanswered = control.is_some_and(|control| !control.is_acknowledged(Some(record)));
         let is_noted = to_suspend.is_subset(&record.borrowed.suspended);
-        if record.phase == phase && !unanswered && is_noted {
-            return;
+        if let Some(mut noted) = noted(input, record, halt, !is_noted) {
+            noted.borrowed.suspended.extend(to_suspend.iter().cloned());
+            plan.actions.push(Step::record(borrow::with_surge(input, &noted)));
         }
-        let passes = halt.at_checkpoint && record.phase != phase;
-        let record = if passes { &record.clone().past_checkpoint() } else { record };
-        let mut borrowed = record.borrowed.clone();
-        borrowed.suspended.extend(to_suspend.iter().cloned());
-        plan.actions.push(Step::record(Record {
-            phase,
-            borrowed,
-            fault: halt.fault,
-            acknowledged: record.acknowledge(control.map(|control| control.id.as_str())),
-            reason: Some(halt.reason.clone()),
-            // Instances go back into rotation: whoever is chosen again is prepared again.
-            hooks: record.hooks.clone().map(HookRecord::unprepared),
-            ..borrow::with_surge(input, record)
-        }));
     }
 
     /// Takes surge that was not launched off the size, and corrects a size that we lowered by
@@ -267,13 +292,7 @@ impl HaltContext<'_> {
         let has_surge = state.surge() > 0 && !self.keeps_surge;
         let is_settled =
             !has_surge && !is_shifted && !self.away && state.failures.refused.is_empty();
-        let outcome = match self.halt.ending {
-            Ending::Failed => Some(Outcome::Failed),
-            Ending::Aborted => Some(Outcome::Aborted),
-            Ending::Unrestored if is_settled => Some(self.input.outcome_when_done()),
-            // The rollout is not over.
-            Ending::Paused | Ending::Interrupted | Ending::Unrestored => None,
-        };
+        let outcome = outcome(self.input, self.halt.ending, is_settled);
         let outcome = outcome.filter(|_| !self.out_of_time);
         if outcome.is_some_and(|outcome| hook::after_rollout(self.input, outcome, plan)) {
             return;

@@ -37,6 +37,15 @@ fn is_served(input: &Input<'_>, member: &Member<'_>) -> bool {
         && is_healthy_in_primary(input.target, member.instance)
 }
 
+/// Adds why the platform's controller cannot go on, where it says so.
+fn with_refusal(input: &Input<'_>, names: String) -> String {
+    let refused = input.look.controller.as_ref().and_then(|status| status.refused.as_ref());
+    match refused.filter(|why| !names.contains(*why)) {
+        Some(why) => format!("{names}; {why}"),
+        None => names,
+    }
+}
+
 /// Ends a rollout in which nothing has got better for as long as it may.
 pub(super) fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
     let Input { spec, now, .. } = *input;
@@ -82,6 +91,7 @@ pub(super) fn no_progress(input: &Input<'_>, view: &View<'_>) -> Verdict {
         Some(found) => (Cause::Others, found.message),
         None => (class, names),
     };
+    let names = with_refusal(input, names);
     let reason = format!(
         "no progress for {limit}: {} updated, {} of {} serving; blocked by: {names}",
         view.updated(),

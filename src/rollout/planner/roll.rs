@@ -345,7 +345,7 @@ pub(super) fn missed_scheduled_action<'a>(
 
 /// Waits for what is launched, boots or soaks.
 fn watch_newcomers(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
-    let Input { spec, state, now, .. } = *input;
+    let Input { state, .. } = *input;
     if view.missing > 0 {
         let failure = state.launches.activities.iter().find(|activity| activity.failed);
         let count = format!("{} to go", view.missing);
@@ -360,6 +360,12 @@ fn watch_newcomers(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
             deadline: deadlines::launch_deadline(input),
         });
     }
+    watch_unsoaked(input, view, plan);
+}
+
+/// Waits for instances of the revision that do not serve yet, or not for long enough.
+pub(super) fn watch_unsoaked(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
+    let Input { spec, now, .. } = *input;
     for (serves, kind) in [(false, WaitKind::Health), (true, WaitKind::Soak)] {
         let mut instances = Vec::new();
         let mut due: Option<Timestamp> = None;

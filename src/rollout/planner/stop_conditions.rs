@@ -259,7 +259,7 @@ pub(crate) fn surge_stays(input: &Input<'_>, view: &View<'_>) -> Verdict {
 
 /// Returns the end of a rollout that somebody else keeps from ending. Where it rolls back, the reason
 /// for that is not forgotten.
-fn stopped_by_others(input: &Input<'_>, message: String) -> Halt {
+pub(super) fn stopped_by_others(input: &Input<'_>, message: String) -> Halt {
     let reason = match &input.state.direction.rolls_back {
         Some(first) => unfinished(&message, first),
         None => message,

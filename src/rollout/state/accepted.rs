@@ -1,7 +1,7 @@
 //! What the cloud has accepted, or may have accepted.
 
 use rolling_provider::{
-    Action, Done, InstanceId, Observation, TargetGroupId, Timestamp, UpdateState,
+    Action, Done, Extent, InstanceId, Observation, Revision, TargetGroupId, Timestamp, UpdateState,
 };
 
 use super::{RolloutState, Stage};
@@ -112,14 +112,13 @@ impl RolloutState {
                 self.sizes.caught_up(*to, now);
             }
             Action::SuspendProcesses { .. } => self.suspended = true,
-            Action::SetRollout { to: Some(to), .. } => self.rolled_to = Some(to.clone()),
+            Action::SetRollout { to, extent, .. } => self.told(to.as_ref(), *extent, now),
             Action::MoveTemplate { .. } => {
                 let missing = self.launches.missing.len();
                 self.launches.launched.template_moved(missing, now);
             }
             Action::WriteRecord { .. }
             | Action::EraseRecord { .. }
-            | Action::SetRollout { .. }
             | Action::Tag { .. }
             | Action::TagMember { .. }
             | Action::UntagMember { .. }
@@ -129,6 +128,12 @@ impl RolloutState {
             | Action::ApplyScheduledAction { desired: None, .. } => {}
         }
         self.failures.calls.retain(|(failing, _)| failing != action);
+    }
+
+    /// Notes what the platform's controller is told.
+    fn told(&mut self, to: Option<&Revision>, extent: Option<Extent>, now: Timestamp) {
+        self.rolled_to = to.cloned().or(self.rolled_to.take());
+        self.extent = extent.map(|extent| (extent, now)).or(self.extent);
     }
 
     fn note_removed(&mut self, id: &InstanceId, decrement: bool, done: Done, now: Timestamp) {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rolling_provider::{
-    Instance, InstanceId, Lifecycle, Observation, Revision, Target, TargetGroupId, Timestamp,
+    Extent, Instance, InstanceId, Lifecycle, Observation, Revision, Target, TargetGroupId,
+    Timestamp,
 };
 
 use super::parts::{Batch, Direction, Failures, Launches, Removed, Rotation, Unanswered, Waits};
@@ -73,6 +74,8 @@ pub struct RolloutState {
     pub(crate) suspended: bool,
     /// What this engine has had the platform's controller roll to, last.
     pub(crate) rolled_to: Option<Revision>,
+    /// How far this engine has had that controller go, last, and when.
+    pub(crate) extent: Option<(Extent, Timestamp)>,
     /// Whether this engine has erased the record: its rollout is over, whatever a late look says.
     pub(crate) over: bool,
     pub(super) observed_once: bool,

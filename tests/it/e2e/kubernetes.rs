@@ -2,6 +2,8 @@
 
 mod cluster;
 mod interrupted;
+mod pods;
+mod stateful_sets;
 mod told;
 
 use serde_json::{Value, json};

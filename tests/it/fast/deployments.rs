@@ -3,6 +3,9 @@
 //! The fake is held to recordings of the real controllers, in `rolling-kubernetes-testing`.
 
 mod cluster;
+mod failed;
+mod stateful_sets;
+mod third_parties;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +17,10 @@ use rolling::model::spec::{
 };
 use rolling_kubernetes_testing::{ApiFault, Matching, Rule, Settings};
 use rolling_provider::Clock as _;
+use serde_json::Value;
 use tokio::sync::watch;
 
-use self::cluster::FakeDeployment;
+use self::cluster::FakeWorkload;
 use crate::test_fleets::{Dies, Mortal};
 use crate::world::{SharedClock, caller, seconds};
 
@@ -54,7 +58,7 @@ fn deployment(policy: Policy, in_batches: bool) -> RollingDeployment {
 }
 
 /// Rolls to `app:TAG`, and returns the report with the warnings.
-async fn roll(fake: &FakeDeployment, tag: &str, spec: RollingDeployment) -> (Report, Vec<String>) {
+async fn roll(fake: &FakeWorkload, tag: &str, spec: RollingDeployment) -> (Report, Vec<String>) {
     let rollout = Rollout::prepare(fake.fleet(tag), spec, &caller()).await.expect("a rollout");
     let (_send, stop) = watch::channel(Stop::No);
     let mut warnings = Vec::new();
@@ -66,6 +70,19 @@ async fn roll(fake: &FakeDeployment, tag: &str, spec: RollingDeployment) -> (Rep
         })
         .await;
     (report, warnings)
+}
+
+/// Begins a rollout to `app:TAG` that is refused, and returns why.
+async fn refused(fake: &FakeWorkload, tag: &str, spec: RollingDeployment) -> String {
+    let rollout = Rollout::prepare(fake.fleet(tag), spec, &caller()).await;
+    let rollout = match rollout {
+        Err(error) => return error.to_string(),
+        Ok(rollout) => rollout,
+    };
+    let (_send, stop) = watch::channel(Stop::No);
+    let report = rollout.run(stop, &mut |_| ()).await;
+    assert_ne!(report.outcome, Outcome::Succeeded);
+    report.reason.unwrap_or_default()
 }
 
 fn policy(numbers: &mut Numbers) -> Policy {
@@ -99,7 +116,7 @@ async fn keeps_its_promises(clock: &Arc<SharedClock>, seed: u64) {
     }
     let tag = numbers.one_of(&["v2", "v2", "v2", "slow-2", "no-image-2", "crash-2", "unhealthy-2"]);
     let late = numbers.one_of(&[0, 0, 0, 300, 2000, 5000]);
-    let fake = FakeDeployment::new(clock, size, Settings { seed: seed + 1, ..Settings::default() });
+    let fake = FakeWorkload::new(clock, size, Settings { seed: seed + 1, ..Settings::default() });
     if late > 0 {
         let slow = ApiFault::Slow(Duration::from_millis(late));
         let rule = Rule::always(Matching::of("get", "deployments"), slow);
@@ -111,9 +128,8 @@ async fn keeps_its_promises(clock: &Arc<SharedClock>, seed: u64) {
     let is_good = tag == "v2" || tag == "slow-2";
     let wanted = if is_good { Outcome::Succeeded } else { Outcome::RolledBack };
     assert_eq!(report.outcome, wanted, "{case}: {report:?}");
-    let image = &fake.deployment()["spec"]["template"]["spec"]["containers"][0]["image"];
     let wanted = if is_good { format!("app:{tag}") } else { "app:v1".to_owned() };
-    assert_eq!(*image, wanted, "{case}");
+    assert_eq!(fake.image(), wanted, "{case}");
     assert_eq!(fake.left(), Vec::<String>::new(), "{case}");
     let window = Window::resolve(policy, size);
     let (least, most) = fake.extremes();
@@ -151,7 +167,7 @@ fn floor_and_ceiling_hold_and_nothing_is_left_in_as_many_others() {
 fn success_is_not_told_before_every_pod_has_soaked() {
     in_virtual_time(|clock| async move {
         let clock = &clock;
-        let fake = FakeDeployment::new(clock, 4, Settings::default());
+        let fake = FakeWorkload::new(clock, 4, Settings::default());
         let spec = deployment(Policy::AllAtOnce, false);
         let began = fake.clock.now();
         let (report, _) = roll(&fake, "v2", spec).await;
@@ -169,7 +185,7 @@ fn success_is_not_told_before_every_pod_has_soaked() {
 fn a_look_costs_at_most_five_calls() {
     in_virtual_time(|clock| async move {
         let clock = &clock;
-        let fake = FakeDeployment::new(clock, 9, Settings::default());
+        let fake = FakeWorkload::new(clock, 9, Settings::default());
         let fleet = fake.fleet("v2");
         let count = || fake.service.with(|cluster| cluster.calls().len());
         let before = count();
@@ -194,7 +210,7 @@ fn calls_whose_answer_is_lost_are_found_and_not_made_again() {
             [("patch", "deployments"), ("patch", "leases"), ("create", "leases")]
         {
             for fault in [ApiFault::DroppedAfter, ApiFault::DroppedBefore, ApiFault::Unavailable] {
-                let fake = FakeDeployment::new(clock, 4, Settings::default());
+                let fake = FakeWorkload::new(clock, 4, Settings::default());
                 let case = format!("{verb} {resource}: {fault:?}");
                 let rule = Rule::once(Matching::of(verb, resource), fault);
                 fake.service.with(|cluster| cluster.door().rules.push(rule));
@@ -227,7 +243,7 @@ fn killed_at_every_call_the_next_engine_ends_it() {
     ] {
         for dies in [Dies::Before, Dies::After] {
             let mut at = 1;
-            while dies_at(at, dies, &spec, tag) {
+            while dies_at(at, dies, &cluster::deployment(5), &spec, tag) {
                 (at, killed) = (at + 1, killed + 1);
             }
         }
@@ -235,13 +251,14 @@ fn killed_at_every_call_the_next_engine_ends_it() {
     assert!(killed > 60, "{killed} calls");
 }
 
-/// Kills an engine at its `at`th call and lets another one go on. Returns whether there was one.
-fn dies_at(at: u32, dies: Dies, spec: &RollingDeployment, tag: &str) -> bool {
+/// Kills an engine of `workload` at its `at`th call and lets another one go on. Returns whether there was
+/// one.
+fn dies_at(at: u32, dies: Dies, workload: &Value, spec: &RollingDeployment, tag: &str) -> bool {
     let died = std::cell::Cell::new(false);
     in_virtual_time(|clock| {
         let died = &died;
         async move {
-            let fake = FakeDeployment::new(&clock, 5, Settings::default());
+            let fake = FakeWorkload::of(&clock, workload.clone(), Settings::default());
             let mortal = Mortal::new(fake.fleet(tag), at, dies);
             let (_send, stop) = watch::channel(Stop::No);
             let engine = Rollout::prepare(mortal.clone(), spec.clone(), &caller()).await;
@@ -256,8 +273,7 @@ fn dies_at(at: u32, dies: Dies, spec: &RollingDeployment, tag: &str) -> bool {
                 assert_eq!(report.outcome, wanted, "{case}: {report:?}");
             }
             assert_eq!(fake.left(), Vec::<String>::new(), "{case}");
-            let image = &fake.deployment()["spec"]["template"]["spec"]["containers"][0]["image"];
-            assert_eq!(*image, if good { "app:v2" } else { "app:v1" }, "{case}");
+            assert_eq!(fake.image(), if good { "app:v2" } else { "app:v1" }, "{case}");
             let window = Window::resolve(spec.policy, 5);
             let (least, most) = fake.extremes();
             assert!(least >= window.floor() && most <= window.ceiling(), "{case}: {least} {most}");
@@ -271,7 +287,7 @@ fn dies_at(at: u32, dies: Dies, spec: &RollingDeployment, tag: &str) -> bool {
 fn an_engine_that_lives_is_not_overtaken() {
     in_virtual_time(|clock| async move {
         let clock = &clock;
-        let fake = FakeDeployment::new(clock, 4, Settings::default());
+        let fake = FakeWorkload::new(clock, 4, Settings::default());
         let first = fake.fleet("v2");
         let tags = [("rolling:lease".to_owned(), "v=2 owner=a n=1 at=1".to_owned())].into();
         first.observe().await.expect("a look");

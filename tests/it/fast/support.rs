@@ -21,11 +21,11 @@ fn rolled(way: RolloutMode) -> Value {
             "replacement": { "run_command": { "document": "deploy" } },
             "auto_scaling_group": { "name": "web" },
         }),
-        RolloutMode::Target("target_group") => {
+        RolloutMode::Target(&["target_group"]) => {
             json!({ "target_group": { "arn": ARN, "launch_template": template } })
         }
-        RolloutMode::Target("kubernetes_deployment") => {
-            json!({ "kubernetes_deployment": { "name": "web", "images": { "app": "web:2" } } })
+        RolloutMode::Target(kinds) if kinds[0].starts_with("kubernetes_") => {
+            json!({ kinds[0]: { "name": "web", "images": { "app": "web:2" } } })
         }
         _ => json!({ "simulated_fleet": { "name": "web", "revision": "v2" } }),
     };

@@ -1,9 +1,9 @@
 //! What a rollout by a controller waits for, and how it ends well.
 
-use rolling_provider::{Action, ControllerStatus, InstanceId, Lifecycle};
+use rolling_provider::{Action, ControllerStatus, Extent, InstanceId, Lifecycle};
 
 use super::super::input::Input;
-use super::super::{Plan, Step, View, deadlines, gate, hook, launch};
+use super::super::{Plan, Step, View, deadlines, gate, hook, launch, roll};
 use super::standing::restored;
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::Record;
@@ -18,13 +18,13 @@ pub(super) fn wait_for_change(input: &Input<'_>, what: &str, plan: &mut Plan) {
     });
 }
 
-/// Waits until whoever has paused the controller has it go on.
+/// Waits until whoever has stopped the controller has it go on.
 pub(super) fn wait_for_others(input: &Input<'_>, plan: &mut Plan) {
     let controller = input.target.controller.unwrap_or("the controller");
     plan.wait(Wait {
         kind: WaitKind::SetAside,
         instances: Vec::new(),
-        detail: Some(format!("somebody has paused {controller}, and has to have it go on")),
+        detail: Some(format!("somebody has stopped {controller}, and has to have it go on")),
         deadline: deadlines::progress_deadline(input),
     });
 }
@@ -36,7 +36,6 @@ pub(super) fn wait_for_new(
     status: &ControllerStatus,
     plan: &mut Plan,
 ) {
-    let health = &input.spec.health;
     let there = view.members.iter().filter(|member| member.is_new).count();
     let missing = (status.asked as usize).saturating_sub(there);
     if missing > 0 {
@@ -45,29 +44,7 @@ pub(super) fn wait_for_new(
         let (kind, instances, detail) = (WaitKind::Launch, Vec::new(), Some(detail));
         plan.wait(Wait { kind, instances, detail, deadline });
     }
-    let new: Vec<_> = view.unsoaked().collect();
-    let idle: Vec<_> = new.iter().filter(|member| !member.serves).collect();
-    if !idle.is_empty() {
-        let due = idle.iter().filter_map(|m| m.history.map(|history| history.deadline(health)));
-        let trouble = idle.iter().find_map(|m| m.history.and_then(|it| it.trouble.clone()));
-        plan.wait(Wait {
-            kind: WaitKind::Health,
-            instances: idle.iter().map(|member| member.id.clone()).collect(),
-            detail: trouble,
-            deadline: due.min().unwrap_or(input.now + health.healthy_timeout),
-        });
-    }
-    let soaking: Vec<_> = new.iter().filter(|member| member.serves).collect();
-    if !soaking.is_empty() {
-        let since = soaking.iter().filter_map(|m| m.history.and_then(|it| it.serving_since));
-        let over = since.map(|since| since + health.min_healthy_time).min();
-        plan.wait(Wait {
-            kind: WaitKind::Soak,
-            instances: soaking.iter().map(|member| member.id.clone()).collect(),
-            detail: Some(humantime::format_duration(health.min_healthy_time).to_string()),
-            deadline: over.unwrap_or(input.now + health.min_healthy_time),
-        });
-    }
+    roll::watch_unsoaked(input, view, plan);
     if plan.waiting_on.is_empty() {
         wait_for_old(input, plan);
     }
@@ -111,10 +88,8 @@ pub(super) fn finish(
 /// Returns what puts the controller's settings back, and has it go on, where that is not so already.
 pub(super) fn put_back(status: &ControllerStatus, record: &Record) -> Option<Step> {
     let settings = restored(record, status.settings);
-    let is_back = settings == status.settings && !status.paused;
-    (!is_back).then(|| {
-        let settings = (settings != status.settings).then_some(settings);
-        let paused = status.paused.then_some(false);
-        Step::new(Action::SetRollout { to: None, settings, paused })
-    })
+    let settings = (settings != status.settings).then_some(settings);
+    let extent = status.is_stopped().then_some(Extent::All);
+    let is_back = settings.is_none() && extent.is_none();
+    (!is_back).then(|| Step::new(Action::SetRollout { to: None, settings, extent }))
 }

@@ -7,8 +7,6 @@ use super::super::input::Input;
 use super::super::{Verdict, View, failure, no_progress, stop_conditions};
 use crate::model::event::Cause;
 use crate::record::{BorrowedSettings, Record};
-use crate::rollout::rollback_reason::unfinished;
-use crate::rollout::state::Halt;
 
 /// Returns why the rollout cannot continue, if it cannot.
 pub(super) fn check(
@@ -17,7 +15,7 @@ pub(super) fn check(
     status: &ControllerStatus,
 ) -> Option<Verdict> {
     set_by_others(input, status)
-        .map(|reason| Verdict::Halt(by_others(input, reason)))
+        .map(|reason| Verdict::Halt(stop_conditions::stopped_by_others(input, reason)))
         .or_else(|| stop_conditions::too_many_failures(input))
         .or_else(|| stop_conditions::gates_failed(input))
         .or_else(|| stop_conditions::hook_failed(input))
@@ -67,15 +65,6 @@ fn is_known(record: &Record, status: &ControllerStatus) -> bool {
             (known.surge, known.unavailable) == (status.settings.surge, status.settings.unavailable)
         })
     })
-}
-
-/// Returns the end of a rollout that somebody else keeps from ending.
-fn by_others(input: &Input<'_>, reason: String) -> Halt {
-    let reason = match &input.state.direction.rolls_back {
-        Some(first) => unfinished(&reason, first),
-        None => reason,
-    };
-    Halt { fault: false, cause: Some(Cause::Others), ..Halt::failed(reason, input.now) }
 }
 
 /// Returns what follows where the controller says that it is stuck, by what it waits for.

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use rolling_provider::{ControllerSettings, ControllerStatus};
+use rolling_provider::{ControllerSettings, ControllerStatus, Share};
 
 use super::super::deadlines::ASSUMED_BOOT;
 use super::super::found_rollout::{found_record, is_paused, runs};
 use super::super::input::Input;
 use super::super::{View, is_converged};
-use super::settings::at_own_pace;
+use super::settings::{at_own_pace, by_partition};
 use super::step;
 use crate::model::preview::{AtWorst, BatchPreview, Borrowing, Preview};
 use crate::model::spec::{OnFailure, Policy};
@@ -23,7 +23,7 @@ pub(crate) fn preview(input: &Input<'_>, status: &ControllerStatus) -> Preview {
     let passed = state.record.as_ref().filter(|record| record.leads_to(&target.goal()));
     let passed = passed.map_or(0, |record| record.checkpoints_passed);
     let steps = if rolls { step::sizes(input, &view, status, passed) } else { Vec::new() };
-    let expected = if rolls { expected(input, &view, steps.len()) } else { Duration::ZERO };
+    let expected = if rolls { expected(input, &view, status, steps.len()) } else { Duration::ZERO };
     let ahead = spec.checkpoints.iter().skip(passed as usize);
     Preview {
         changes,
@@ -38,14 +38,14 @@ pub(crate) fn preview(input: &Input<'_>, status: &ControllerStatus) -> Preview {
         policy: spec.policy.name(),
         continuous: false,
         instance_refresh: Vec::new(),
-        controller: if rolls { phrases(input, &view, &steps) } else { Vec::new() },
+        controller: if rolls { phrases(input, &view, status, &steps) } else { Vec::new() },
         batches: steps.into_iter().map(of_step).collect(),
         checkpoints: ahead.map(|checkpoint| checkpoint.percentage).collect(),
         requests: None,
         hooks: Vec::new(),
         gates: spec.gates.phrases(),
         rollout_hooks: spec.hooks.phrases(),
-        floor: window.floor(),
+        floor: window.size - unavailable_at_once(input, &view, status),
         units: None,
         ceiling: window.ceiling(),
         sets_template: None,
@@ -53,7 +53,7 @@ pub(crate) fn preview(input: &Input<'_>, status: &ControllerStatus) -> Preview {
         expected_seconds: expected.as_secs(),
         boot_assumed: target.boot.is_none() && rolls,
         may_wait: Vec::new(),
-        at_worst: rolls.then(|| at_worst(input, &view)),
+        at_worst: rolls.then(|| at_worst(input, &view, status)),
         left_alone: Vec::new(),
         at_work: None,
         command: None,
@@ -66,11 +66,23 @@ fn of_step(size: u32) -> BatchPreview {
 }
 
 /// Says how the controller replaces the instances.
-fn phrases(input: &Input<'_>, view: &View<'_>, steps: &[u32]) -> Vec<String> {
-    let size = view.window.size;
-    let (surge, unavailable) = at_own_pace(input.spec.policy, size);
+fn phrases(
+    input: &Input<'_>,
+    view: &View<'_>,
+    status: &ControllerStatus,
+    steps: &[u32],
+) -> Vec<String> {
+    let (surge, unavailable) = bounds(input, view, status);
     let controller = input.target.controller.unwrap_or("the controller");
     match (steps.is_empty(), input.spec.policy) {
+        (true, _) if status.partition.is_some() => vec![format!(
+            "{controller} replaces them at its own pace, from the highest ordinal down, {unavailable} \
+             unavailable at most"
+        )],
+        (false, _) if status.partition.is_some() => vec![format!(
+            "{controller} replaces them from the highest ordinal down, {unavailable} unavailable at \
+             most; the partition keeps the others as they are until a batch is over"
+        )],
         (true, _) => vec![format!(
             "{controller} replaces them at its own pace, a surge of {surge} and {unavailable} \
              unavailable at most"
@@ -84,18 +96,39 @@ fn phrases(input: &Input<'_>, view: &View<'_>, steps: &[u32]) -> Vec<String> {
     }
 }
 
-fn borrows(input: &Input<'_>, view: &View<'_>, status: &ControllerStatus) -> Vec<Borrowing> {
+/// The bounds that the controller is given.
+fn bounds(input: &Input<'_>, view: &View<'_>, status: &ControllerStatus) -> (Share, Share) {
+    let (policy, size) = (input.spec.policy, view.window.size);
+    match status.partition {
+        Some(_) => by_partition(policy, found(input, status), size),
+        None => at_own_pace(policy, size),
+    }
+}
+
+/// The settings that others want.
+fn found(input: &Input<'_>, status: &ControllerStatus) -> ControllerSettings {
     let found = input.state.record.as_ref().and_then(|record| record.borrowed.controller);
-    let found = found.map_or(status.settings, |borrowed| borrowed.found);
-    let (surge, unavailable) = at_own_pace(input.spec.policy, view.window.size);
+    found.map_or(status.settings, |borrowed| borrowed.found)
+}
+
+fn borrows(input: &Input<'_>, view: &View<'_>, status: &ControllerStatus) -> Vec<Borrowing> {
+    let found = found(input, status);
+    let (surge, unavailable) = bounds(input, view, status);
     let ControllerSettings { surge: was_surge, unavailable: was_unavailable, .. } = found;
     let mut borrows = Vec::new();
     if (surge, unavailable) != (was_surge, was_unavailable) {
-        let becomes = format!(
-            "a surge of {surge} and {unavailable} unavailable instead of {was_surge} and \
+        let becomes = match status.partition {
+            Some(_) => format!("{unavailable} unavailable instead of {was_unavailable}"),
+            None => format!(
+                "a surge of {surge} and {unavailable} unavailable instead of {was_surge} and \
              {was_unavailable}"
-        );
+            ),
+        };
         borrows.push(Borrowing { what: "bounds", becomes });
+    }
+    if status.partition.is_some() && step::is_stepped(input) {
+        let becomes = "lowered batch by batch, and then 0 again".to_owned();
+        borrows.push(Borrowing { what: "partition", becomes });
     }
     let soak = input.spec.health.min_healthy_time;
     if soak != found.min_ready() {
@@ -107,12 +140,20 @@ fn borrows(input: &Input<'_>, view: &View<'_>, status: &ControllerStatus) -> Vec
 }
 
 /// Returns how long it takes if every boot takes the median.
-fn expected(input: &Input<'_>, view: &View<'_>, steps: usize) -> Duration {
+fn expected(
+    input: &Input<'_>,
+    view: &View<'_>,
+    status: &ControllerStatus,
+    steps: usize,
+) -> Duration {
     let Input { spec, target, .. } = *input;
     let one =
         target.boot.unwrap_or(ASSUMED_BOOT) + target.register() + spec.health.min_healthy_time;
     let size = view.window.size;
     let rounds = match steps {
+        _ if status.partition.is_some() => {
+            size.div_ceil(found(input, status).unavailable_of(size).max(1))
+        }
         0 => size.div_ceil(view.window.slots().max(1)),
         steps => u32::try_from(steps).unwrap_or(u32::MAX),
     };
@@ -121,14 +162,32 @@ fn expected(input: &Input<'_>, view: &View<'_>, steps: usize) -> Duration {
     one * rounds + spec.pause_between_batches * pauses + waits + spec.gates.bake_time
 }
 
-fn at_worst(input: &Input<'_>, view: &View<'_>) -> AtWorst {
-    let Input { spec, target, .. } = *input;
+/// How many instances may be unavailable at once.
+fn unavailable_at_once(input: &Input<'_>, view: &View<'_>, status: &ControllerStatus) -> u32 {
     let window = view.window;
+    match status.partition {
+        None => window.unavailable,
+        Some(_) => {
+            let (surge, unavailable) = bounds(input, view, status);
+            let given = ControllerSettings { surge, unavailable, ..found(input, status) };
+            given.unavailable_of(window.size).min(window.unavailable)
+        }
+    }
+}
+
+fn at_worst(input: &Input<'_>, view: &View<'_>, status: &ControllerStatus) -> AtWorst {
+    let Input { spec, target, .. } = *input;
+    let (window, out) = (view.window, unavailable_at_once(input, view, status));
     let notice = spec.health.healthy_timeout;
     let launch = target.boot.unwrap_or(ASSUMED_BOOT) + target.register();
-    let first = if spec.policy == Policy::Immutable { 1 } else { window.slots() };
+    let first = match status.partition {
+        // The next one goes once the last one is ready.
+        Some(_) => out,
+        None if spec.policy == Policy::Immutable => 1,
+        None => window.slots(),
+    };
     AtWorst {
-        out: window.unavailable,
+        out,
         out_seconds: (notice + launch).as_secs(),
         exposed: first.clamp(1, window.size.max(1)),
         exposed_seconds: notice.as_secs(),
@@ -152,16 +211,17 @@ fn warnings(
         (false, false) => None,
     };
     warnings.extend(kept_while_followed.filter(|_| rolls).map(|what| {
-        format!(
-            "{what} a run of rolling that follows: without one the controller goes on to the end of \
-             the rollout"
-        )
+        let without = match (step::is_stepped(input), status.partition) {
+            (true, Some(_)) => "the controller goes no further than the batch",
+            _ => "the controller goes on to the end of the rollout",
+        };
+        format!("{what} a run of rolling that follows: without one {without}")
     }));
     if rolls && view.window.size > 0 && view.window.floor() == 0 {
         warnings.push("no instance has to serve while a batch is replaced: an outage".into());
     }
     if let Some(why) = &status.refused {
-        warnings.push(format!("the controller cannot create instances now: {why}"));
+        warnings.push(format!("the controller cannot go on now: {why}"));
     }
     let completed = super::super::run_by::adopted(input, view);
     if rolls && spec.on_failure == OnFailure::Rollback && completed.is_none() {

@@ -40,6 +40,17 @@ pub(crate) fn at_own_pace(policy: Policy, size: u32) -> (Share, Share) {
     }
 }
 
+/// Returns the bounds of a controller with a partition: those that it has, as far as `policy` allows
+/// them. Each step ends where the partition says, whatever the bounds.
+pub(super) fn by_partition(policy: Policy, found: ControllerSettings, size: u32) -> (Share, Share) {
+    let (surge, unavailable) = at_own_pace(policy, size);
+    let allowed = ControllerSettings { surge, unavailable, ..found };
+    match allowed.unavailable_of(size) < found.unavailable_of(size) {
+        true => (found.surge, unavailable),
+        false => (found.surge, found.unavailable),
+    }
+}
+
 /// Returns the bounds for what `record` has released.
 pub(super) fn released_settings(
     input: &Input<'_>,
@@ -49,11 +60,12 @@ pub(super) fn released_settings(
 ) -> ControllerSettings {
     let spec = input.spec;
     let size = view.window.size;
+    let found = record.borrowed.controller.map_or(status.settings, |borrowed| borrowed.found);
     let (surge, unavailable) = match record.released.filter(|_| step::is_stepped(input)) {
+        _ if status.partition.is_some() => by_partition(spec.policy, found, size),
         None => at_own_pace(spec.policy, size),
         Some(goal) => of_step(spec.policy, view, step::there(input, view, status), goal),
     };
-    let found = record.borrowed.controller.map_or(status.settings, |borrowed| borrowed.found);
     let min_ready = spec.health.min_healthy_time;
     let whole = min_ready.as_secs() + u64::from(min_ready.subsec_nanos() > 0);
     let min_ready_seconds = u32::try_from(whole).unwrap_or(u32::MAX);

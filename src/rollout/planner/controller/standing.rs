@@ -22,8 +22,7 @@ pub(super) fn note(
         hook::ask_before_rollout(input, &record, plan);
         return record;
     }
-    // The count is all: a controller would copy a tag to no other instance, and removes this one.
-    let _ = borrow::count_failure(input, &mut record);
+    borrow::count_failed(input, &mut record);
     let mut record = past_checkpoint(input, view, status, record);
     record.size = input.state.size(input.look);
     let turns = input.state.record.as_ref().is_some_and(|found| {
@@ -53,7 +52,7 @@ fn past_checkpoint(
 ) -> Record {
     let resumed =
         input.state.control.as_ref().is_some_and(|control| control.command == Command::Resume);
-    let reached = step::checkpoint_reached(input, view, status).is_some() && status.paused;
+    let reached = step::checkpoint_reached(input, view, status).is_some() && status.is_stopped();
     let expired = pace::expired(input).is_some_and(|expiry| !expiry.rolls_back) && reached;
     let at_checkpoint = reached || record.reached_at().is_some();
     match pace::checkpoint(input).is_some() && (expired || (resumed && at_checkpoint)) {

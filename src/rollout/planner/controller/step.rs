@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use rolling_provider::ControllerStatus;
+use rolling_provider::{ControllerStatus, Extent};
 
 use super::super::input::Input;
 use super::super::{Plan, View, pace};
-use crate::model::spec::{Checkpoint, Executor, Policy};
+use crate::model::spec::{Checkpoint, Executor, HookPoint, Policy};
 use crate::record::Record;
 
 /// How soon to look again while the controller is about to be paused. It asks for more than the step
@@ -31,12 +31,12 @@ pub(super) enum ControllerPhase {
     Unseen,
     /// It is paused in the middle of a step.
     GoOn,
-    /// Somebody else has paused it.
-    PausedByOthers,
+    /// Somebody else has stopped it.
+    StoppedByOthers,
     /// It has not asked yet for all instances of the step.
     InStep,
-    /// It has asked for all instances of the step, and is to be paused.
-    ToPause,
+    /// It has asked for all instances of the step, and is to be stopped.
+    ToStop,
     /// Instances of the step are not available yet.
     Waiting,
     /// All instances of the step are available, and others are left to replace.
@@ -48,6 +48,7 @@ pub(super) enum ControllerPhase {
 /// Whether the rollout has to wait somewhere on its way forward, where a controller does not.
 pub(super) fn is_stepped(input: &Input<'_>) -> bool {
     let spec = input.spec;
+    let runs = |point| spec.hooks.at(point).is_some();
     let is_forward = input.state.direction.rolls_back.is_none();
     let in_batches = matches!(spec.engine, Executor::Controller { in_batches: true });
     is_forward
@@ -55,15 +56,18 @@ pub(super) fn is_stepped(input: &Input<'_>) -> bool {
             || spec.policy == Policy::Immutable
             || !spec.checkpoints.is_empty()
             || !spec.pause_between_batches.is_zero()
-            || !spec.gates.probes.is_empty())
+            || !spec.gates.probes.is_empty()
+            || runs(HookPoint::AfterHealthy)
+            || runs(HookPoint::AfterBatch))
 }
 
 /// How many instances of the revision there are, or are asked for.
 pub(super) fn there(input: &Input<'_>, view: &View<'_>, status: &ControllerStatus) -> u32 {
-    if input.look.template.as_ref() == Some(&input.target.revision) {
+    let is_template = input.look.template.as_ref() == Some(&input.target.revision);
+    if is_template && status.partition.is_none() {
         return status.asked;
     }
-    // It is asked for some of them where the controller has rolled to it before.
+    // There are some of another template where the controller has rolled to it before.
     let new = view.members.iter().filter(|member| member.is_new).count();
     u32::try_from(new).unwrap_or(u32::MAX)
 }
@@ -143,11 +147,15 @@ pub(super) fn phase(
         return ControllerPhase::Complete;
     }
     let goal = record.released.unwrap_or(size).min(size);
+    if let Some(partition) = status.partition {
+        let is_there = status.available >= goal && has_soaked;
+        return phase_by_partition(input, view, status, goal, partition, is_there);
+    }
     if !holds(input, size, goal) || status.complete {
         // This engine has let it go, and does not pause a rollout that is one step.
         let ours = input.state.rolled_to.is_some() && !input.state.direction.resume;
         return match status.paused && !status.complete {
-            true if ours && !is_stepped(input) => ControllerPhase::PausedByOthers,
+            true if ours && !is_stepped(input) => ControllerPhase::StoppedByOthers,
             true => ControllerPhase::GoOn,
             false => ControllerPhase::Waiting,
         };
@@ -158,8 +166,66 @@ pub(super) fn phase(
             ControllerPhase::StepDone
         }
         (true, true) => ControllerPhase::Waiting,
-        (false, true) if is_settled(status, size) => ControllerPhase::ToPause,
+        (false, true) if is_settled(status, size) => ControllerPhase::ToStop,
         (false, _) => ControllerPhase::InStep,
+    }
+}
+
+/// Returns how far a controller with a partition is on its way to `goal`. It goes no further by itself.
+fn phase_by_partition(
+    input: &Input<'_>,
+    view: &View<'_>,
+    status: &ControllerStatus,
+    goal: u32,
+    partition: u32,
+    is_there: bool,
+) -> ControllerPhase {
+    let size = view.window.size;
+    let unchanged = size - goal;
+    // This engine has told it so, for the size that the fleet has now.
+    let told = input.state.extent.filter(|(extent, _)| unchanged_by(*extent) == unchanged);
+    if told.is_some_and(|(_, at)| input.look.at <= at) {
+        return ControllerPhase::Unseen;
+    }
+    let is_told = told.is_some();
+    if partition > unchanged {
+        return match is_told && !input.state.direction.resume {
+            true => ControllerPhase::StoppedByOthers,
+            false => ControllerPhase::GoOn,
+        };
+    }
+    let others = size.saturating_sub(there(input, view, status));
+    if is_told && partition < unchanged.min(others) {
+        return ControllerPhase::ToStop;
+    }
+    match is_there && goal < size {
+        true => ControllerPhase::StepDone,
+        false => ControllerPhase::Waiting,
+    }
+}
+
+/// How many instances keep the revision that they have, by what a controller was told.
+fn unchanged_by(extent: Extent) -> u32 {
+    match extent {
+        Extent::AllBut(unchanged) => unchanged,
+        Extent::All | Extent::Paused => 0,
+    }
+}
+
+/// Returns how far the controller goes in a step to `goal`.
+pub(super) fn extent(view: &View<'_>, status: &ControllerStatus, goal: u32) -> Extent {
+    match (status.partition, view.window.size.saturating_sub(goal)) {
+        (None, _) | (Some(_), 0) => Extent::All,
+        (Some(_), unchanged) => Extent::AllBut(unchanged),
+    }
+}
+
+/// Returns what stops the controller where it is.
+pub(super) fn stop(input: &Input<'_>, view: &View<'_>, status: &ControllerStatus) -> Extent {
+    let there = there(input, view, status);
+    match status.partition {
+        None => Extent::Paused,
+        Some(_) => extent(view, status, there),
     }
 }
 
@@ -187,16 +253,17 @@ pub(super) fn checkpoint_reached(
     pace::checkpoint(input).filter(|ahead| status.asked >= ahead.quota(size))
 }
 
-/// Says that the controller has asked for more than the step, which only happens where an instance is
-/// available before the controller could be paused.
+/// Says that the controller has asked for more than the step. Without a partition that only happens
+/// where an instance is available before the controller could be paused.
 pub(super) fn overtaken(status: &ControllerStatus, record: &Record) -> Option<String> {
     let goal = record.released?;
-    (status.asked > goal).then(|| {
-        format!(
-            "the controller has gone on to {} instances of the revision, {goal} were to be replaced \
-             before it was paused: an instance was available before that",
-            status.asked
-        )
+    let more = format!("the controller has gone on to {} instances of the revision", status.asked);
+    (status.asked > goal).then(|| match status.partition {
+        Some(_) => format!("{more}, {goal} were to be replaced: somebody has lowered its partition"),
+        None => format!(
+            "{more}, {goal} were to be replaced before it was paused: an instance was available before \
+             that"
+        ),
     })
 }
 

@@ -116,7 +116,28 @@ impl Namespace {
 
     /// Returns a part of the Deployment.
     pub fn deployment(&self, pointer: &str) -> Value {
-        let text = self.kubectl(&["get", "deployment", "web", "--output", "json"]);
+        self.part_of("deployment/web", pointer)
+    }
+
+    /// Creates a StatefulSet `db` of `replicas` pods of `app:v1`, and waits until all are available.
+    pub fn stateful_set(&self, replicas: u32) {
+        self.apply(&json!({
+            "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": { "name": "db" },
+            "spec": {
+                "replicas": replicas, "serviceName": "db",
+                "selector": { "matchLabels": { "app": "db" } },
+                "template": {
+                    "metadata": { "labels": { "app": "db" } },
+                    "spec": { "containers": [{ "name": "app", "image": "app:v1" }] },
+                },
+            },
+        }));
+        self.kubectl(&["rollout", "status", "statefulset/db", "--timeout=60s"]);
+    }
+
+    /// Returns a part of a workload.
+    pub fn part_of(&self, workload: &str, pointer: &str) -> Value {
+        let text = self.kubectl(&["get", workload, "--output", "json"]);
         let found: Value = serde_json::from_str(&text).expect("JSON");
         found.pointer(pointer).cloned().unwrap_or_default()
     }
@@ -195,11 +216,16 @@ impl Namespace {
 
     /// Begins to watch the pods.
     pub fn witness(&self) -> Witness {
+        self.witness_of("deployment/web")
+    }
+
+    /// Begins to watch the pods of a workload.
+    pub fn witness_of(&self, workload: &str) -> Witness {
         let mut process = Command::new("python3")
             .arg(tools().join("witness.py"))
             .arg("--kubeconfig")
             .arg(&self.plane.kubeconfig)
-            .args(["--namespace", &self.name, "deployment/web"])
+            .args(["--namespace", &self.name, workload])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -233,6 +259,8 @@ pub struct Witness {
 pub struct WitnessedSizes {
     /// How many pods of the last revision, and of all others, were asked for, in order.
     pub asked: Vec<(u64, u64)>,
+    /// How many of them lived.
+    pub live: Vec<(u64, u64)>,
     /// How many took requests at least.
     pub least_ready: u64,
     /// How many were asked for at most, of all revisions. What Kubernetes bounds is this: the pod of a
@@ -249,20 +277,31 @@ impl Witness {
         self.process.wait().expect("an end");
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
         let lines: Vec<Value> = lines.collect();
-        let mut asked = Vec::new();
-        for line in lines.iter().filter(|line| line["asked"].is_u64()) {
-            let revisions = line["revisions"].as_array().expect("revisions");
-            let of = |new: bool| -> u64 {
-                let them = revisions.iter().filter(|it| (it["images"] == json!([image])) == new);
-                them.map(|it| it["asked"].as_u64().expect("a number")).sum()
-            };
-            let now = (of(true), of(false));
-            if asked.last() != Some(&now) {
-                asked.push(now);
-            }
-        }
+        let [asked, live] = ["asked", "live"].map(|number| sizes(&lines, image, number));
         let summary = &lines.last().expect("a summary")["summary"];
         let figure = |name: &str| summary[name].as_u64().expect("a figure");
-        WitnessedSizes { asked, least_ready: figure("min_ready"), most_asked: figure("max_asked") }
+        WitnessedSizes {
+            asked,
+            live,
+            least_ready: figure("min_ready"),
+            most_asked: figure("max_asked"),
+        }
     }
+}
+
+/// Returns a number of pods of `image`, and of all others, whenever one of them changed.
+fn sizes(lines: &[Value], image: &str, number: &str) -> Vec<(u64, u64)> {
+    let mut sizes = Vec::new();
+    for line in lines.iter().filter(|line| line["asked"].is_u64()) {
+        let revisions = line["revisions"].as_array().expect("revisions");
+        let of = |new: bool| -> u64 {
+            let them = revisions.iter().filter(|it| (it["images"] == json!([image])) == new);
+            them.map(|it| it[number].as_u64().expect("a number")).sum()
+        };
+        let now = (of(true), of(false));
+        if sizes.last() != Some(&now) {
+            sizes.push(now);
+        }
+    }
+    sizes
 }
