@@ -14,7 +14,7 @@ pub use hooks::{HookRecord, InstanceSet};
 pub use record_error::RecordError;
 pub(crate) use rollout_record::routing_fingerprint;
 pub use rollout_record::{
-    Borrowed, BorrowedMax, BorrowedSettings, Ending, Phase, ReachedCheckpoint, Record,
+    Borrowed, BorrowedMax, BorrowedSettings, Ending, Phase, ReachedCheckpoint, Record, ReleasedStep,
 };
 pub use tags::{CONTROL, KEYS, LEASE, ROLLOUT, record_in};
 pub(crate) use tags::{FAILED, RETAINED};

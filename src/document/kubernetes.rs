@@ -143,6 +143,28 @@ mod tests {
     }
 
     #[test]
+    fn a_daemon_set_is_refused_by_name() {
+        let config = json!({
+            "policy": "rolling", "max_unavailable": 1, "kubernetes_daemonset": { "name": "agent" },
+        });
+        let found = deployment(&config, "").expect_err("nothing rolls one");
+        let told =
+            found.iter().find(|it| it.pointer == "/kubernetes_daemonset").expect("a finding");
+        let remedy = told.remedy.as_deref().unwrap_or_default();
+        assert!(remedy.contains("a DaemonSet has neither a pause nor a partition"), "{remedy}");
+    }
+
+    #[test]
+    fn a_stateful_set_is_stopped_by_its_partition_without_a_race() {
+        let set = json!({
+            "kubernetes_deployment": null, "pacing": "batch",
+            "kubernetes_stateful_set": { "name": "db", "images": { "app": "db:2" } },
+            "health": { "min_healthy_time": "0s" },
+        });
+        assert_eq!(refused(&set), Vec::<String>::new());
+    }
+
+    #[test]
     fn a_revision_is_read_as_it_is_shown() {
         let config = json!({ "images": { "app": "web:2" }, "annotations": { "sum": "1" } });
         let read = parts_of("app=web:1 sum=0 in web-5d9c", &config);

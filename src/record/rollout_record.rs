@@ -71,9 +71,8 @@ pub struct Record {
     /// Whether all instances of the fleet are marked. Then no other instance is of the fleet. Only
     /// for unmanaged instances.
     pub owned: bool,
-    /// How many instances of the revision the platform's controller may have, before it is paused;
-    /// `None` where no controller replaces them. Written before the controller is told.
-    pub released: Option<u32>,
+    /// How far the platform's controller may go before it is stopped; `None` where no controller replaces them. Written before the controller is told.
+    pub released: Option<ReleasedStep>,
     /// Whether all requests have gone to the second target group, where requests are shifted.
     pub promoted: bool,
     /// The instances that this rollout takes out of rotation, and those that it has yet to put back.
@@ -172,6 +171,15 @@ pub struct Borrowed {
     pub shifts: Option<String>,
     /// The bounds of the platform's controller, where one replaces the instances.
     pub controller: Option<BorrowedSettings>,
+}
+
+/// How far the platform's controller may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReleasedStep {
+    /// How many instances of the revision it may have.
+    pub goal: u32,
+    /// The size of the fleet when that was decided. With another size, the step ends where it is.
+    pub size: u32,
 }
 
 /// Bounds of a controller that are changed temporarily.

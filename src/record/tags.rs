@@ -8,7 +8,7 @@ use super::fields::{Line, TagFields, decode, encode, encode_text};
 use super::hooks::{HookRecord, InstanceSet};
 use super::record_error::RecordError;
 use super::rollout_record::{
-    Borrowed, BorrowedMax, BorrowedSettings, Phase, ReachedCheckpoint, Record,
+    Borrowed, BorrowedMax, BorrowedSettings, Phase, ReachedCheckpoint, Record, ReleasedStep,
 };
 
 /// Tag that names the rollout.
@@ -199,6 +199,23 @@ impl std::fmt::Display for BorrowedSettings {
     }
 }
 
+impl std::fmt::Display for ReleasedStep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.goal, self.size)
+    }
+}
+
+impl std::str::FromStr for ReleasedStep {
+    type Err = ();
+
+    /// Reads what [`std::fmt::Display`] writes.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (goal, size) = text.split_once('/').ok_or(())?;
+        let number = |text: &str| text.parse().map_err(|_| ());
+        Ok(Self { goal: number(goal)?, size: number(size)? })
+    }
+}
+
 impl BorrowedSettings {
     fn parse(value: &str) -> Option<BorrowedSettings> {
         let mut settings = value.split('+').map(parse_settings);
@@ -302,7 +319,11 @@ mod tests {
         let controller = Some(BorrowedSettings { found, before: found, ours });
         // It is kept in annotations of a `Lease`, which may be of any length.
         let borrowed = Borrowed { controller, ..Borrowed::default() };
-        let record = Record { borrowed, released: Some(100_000), ..Record::example() };
+        let record = Record {
+            borrowed,
+            released: Some(ReleasedStep { goal: 50_000, size: 100_000 }),
+            ..Record::example()
+        };
         assert_eq!(Record::from_tags(&record.tags()), Ok(Some(record)));
     }
 

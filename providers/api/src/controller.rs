@@ -5,6 +5,7 @@
 //! checkpoints nor gates, and does not roll back: the engine tells it within which bounds to go on and
 //! how far, and sets what it rolls to.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -153,6 +154,9 @@ pub struct ControllerStatus {
     pub exceeded: Option<String>,
     /// Why it cannot go on, in the platform's own words: mostly since it cannot create instances.
     pub refused: Option<String>,
+    /// The place of each instance, from 0, where there is a partition: the highest is replaced first,
+    /// and those below the partition stay as they are.
+    pub places: BTreeMap<InstanceId, u32>,
     /// Instances that it is to replace, and that it waits for all the same: it goes on once they serve,
     /// or are removed.
     pub blocked_by: Vec<InstanceId>,

@@ -80,6 +80,18 @@ impl WorkloadFleet {
         }
     }
 
+    /// Returns the name of the object that `verb` is about, where there is one: a Role may be restricted
+    /// to it.
+    fn object(&self, verb: &str, resource: &str) -> Option<String> {
+        match (verb, resource) {
+            ("get" | "patch", of) if of == self.target.kind.resource() => {
+                Some(self.target.name.clone())
+            }
+            ("get" | "patch" | "delete", "leases") => Some(self.lease.clone()),
+            _ => None,
+        }
+    }
+
     /// Returns what is wrong where the caller may not do this.
     async fn may(&self, verb: &str, group: &str, resource: &str) -> Option<ProviderError> {
         let reviews: Api<SelfSubjectAccessReview> = Api::all(self.api.client.clone());
@@ -88,6 +100,7 @@ impl WorkloadFleet {
             verb: Some(verb.into()),
             group: Some(group.into()),
             resource: Some(resource.into()),
+            name: self.object(verb, resource),
             ..ResourceAttributes::default()
         };
         let spec = SelfSubjectAccessReviewSpec {

@@ -91,7 +91,7 @@ impl WorkloadFleet {
             ),
             _ => return Ok(()),
         };
-        let message = format!("{message}, and no record of a rollout says why");
+        let message = format!("{message}, and no record of a rollout says why, or it was deleted");
         let error = ProviderError::invalid(self.operation("GET"), self.place("name"), message);
         Err(error.as_conflict().with_remedy(format!("ask who did; {remedy}")))
     }

@@ -2,6 +2,8 @@
 //!
 //! Source: `updateStatefulSet` in `pkg/controller/statefulset/stateful_set_control.go`.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::apps::v1::{RollingUpdateStatefulSetStrategy, StatefulSet};
 use k8s_openapi::api::core::v1::{Event, Pod};
 use rolling_provider::InstanceId;
@@ -32,9 +34,13 @@ fn is_ending(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some()
 }
 
-/// The number at the end of a pod's name.
-fn ordinal(pod: &Pod) -> Option<u32> {
-    pod.metadata.name.as_ref()?.rsplit_once('-')?.1.parse().ok()
+/// The place of a pod among those of the StatefulSet, from 0: the number at the end of its name, less
+/// the first one. The partition counts places.
+fn place(set: &StatefulSet, pod: &Pod) -> Option<u32> {
+    let number: u32 = pod.metadata.name.as_ref()?.rsplit_once('-')?.1.parse().ok()?;
+    let ordinals = set.spec.as_ref().and_then(|spec| spec.ordinals.as_ref());
+    let first = ordinals.and_then(|ordinals| ordinals.start).unwrap_or_default();
+    number.checked_sub(u32::try_from(first).ok()?)
 }
 
 /// Returns the pod that the controller waits for before it replaces any, where its pods are ordered.
@@ -42,8 +48,16 @@ fn first_unready<'p>(set: &StatefulSet, pods: &'p [Pod]) -> Option<&'p Pod> {
     let policy = set.spec.as_ref().and_then(|spec| spec.pod_management_policy.as_deref());
     let unready = pods.iter().filter(|pod| is_ending(pod) || !is_ready(pod));
     // One without a number is not of this controller's making.
-    let first = unready.min_by_key(|pod| ordinal(pod).unwrap_or(u32::MAX));
+    let first = unready.min_by_key(|pod| place(set, pod).unwrap_or(u32::MAX));
     first.filter(|_| policy != Some("Parallel"))
+}
+
+/// Returns the place of each pod.
+pub(crate) fn places(set: &StatefulSet, pods: &[Pod]) -> BTreeMap<InstanceId, u32> {
+    let placed = pods
+        .iter()
+        .filter_map(|pod| Some((id_of(WorkloadKind::StatefulSet, pod)?, place(set, pod)?)));
+    placed.collect()
 }
 
 /// Returns the pod that the controller waits for although it is to replace it.
@@ -55,10 +69,11 @@ pub(crate) fn blocked_by(
     keeper: Option<&StoredTemplate>,
     pods: &[Pod],
 ) -> Vec<InstanceId> {
-    let Some(keeper) = keeper else { return Vec::new() };
+    // With another one on its way, it has its turn after that one.
+    let Some(keeper) = keeper.filter(|_| !pods.iter().any(is_ending)) else { return Vec::new() };
     let first = first_unready(set, pods);
     let is_to_go = |pod: &&Pod| {
-        let is_kept = ordinal(pod).is_none_or(|ordinal| ordinal < partition(set));
+        let is_kept = place(set, pod).is_none_or(|place| place < partition(set));
         !is_ending(pod) && !is_kept && !keeper.has(pod)
     };
     first
@@ -76,9 +91,9 @@ pub(crate) fn refused(
     pods: &[Pod],
     events: &[Event],
 ) -> Option<String> {
-    not_created(set, pods.len(), events).or_else(|| {
+    not_created(set, pods, events).or_else(|| {
         let first = first_unready(set, pods)?;
-        let is_kept = ordinal(first).is_some_and(|ordinal| ordinal < partition(set));
+        let is_kept = place(set, first).is_some_and(|place| place < partition(set));
         let is_old = keeper.is_none_or(|keeper| !keeper.has(first));
         let name = first.metadata.name.as_deref()?;
         (is_kept && is_old && !is_ending(first)).then(|| {
@@ -90,14 +105,22 @@ pub(crate) fn refused(
     })
 }
 
-fn not_created(set: &StatefulSet, pods: usize, events: &[Event]) -> Option<String> {
+/// Whether the event is about the creation of this pod: `create Pod db-0 in StatefulSet db failed`.
+fn is_about(event: &Event, pod: &Pod) -> bool {
+    let told = event.message.as_deref().and_then(|message| message.strip_prefix("create Pod "));
+    told.and_then(|told| told.split(' ').next()) == pod.metadata.name.as_deref()
+}
+
+fn not_created(set: &StatefulSet, pods: &[Pod], events: &[Event]) -> Option<String> {
     let size = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    if usize::try_from(size).is_ok_and(|size| pods >= size) {
+    if usize::try_from(size).is_ok_and(|size| pods.len() >= size) {
         return None;
     }
     let own = events.iter().filter(|event| {
         event.reason.as_deref() == Some("FailedCreate")
             && event.involved_object.uid == set.metadata.uid
+            // It is an old story where the pod is there.
+            && !pods.iter().any(|pod| is_about(event, pod))
     });
     let last = own.max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0))?;
     last.message.clone()

@@ -38,6 +38,13 @@ pub(crate) struct WorkloadLook {
 impl WorkloadLook {
     /// What has the template of the workload, once the controller has made it.
     pub fn keeper(&self) -> Option<&StoredTemplate> {
+        if let Workload::StatefulSet(set) = &self.workload
+            && self.workload.is_observed()
+        {
+            // Its controller says which one it is.
+            let update = set.status.as_ref().and_then(|status| status.update_revision.as_ref());
+            return self.templates.iter().find(|stored| Some(&stored.name) == update);
+        }
         let template = self.workload.template();
         self.templates.iter().find(|stored| is_same(&stored.template, &template))
     }
@@ -100,6 +107,7 @@ impl WorkloadLook {
             complete: observed && self.are_all(updated) && keeper.is_some(),
             exceeded: exceeded.filter(|_| observed).map(message),
             refused: refused.filter(|_| observed).map(message),
+            places: BTreeMap::new(),
             blocked_by: Vec::new(),
             managers: managers::of_rollout(self.managed_fields()),
         }
@@ -124,6 +132,7 @@ impl WorkloadLook {
             complete: observed && self.are_all(updated) && is_current && self.keeper().is_some(),
             exceeded: None,
             refused: stateful_set::refused(set, self.keeper(), &self.pods, &self.events),
+            places: stateful_set::places(set, &self.pods),
             blocked_by: match observed {
                 true => stateful_set::blocked_by(set, self.keeper(), &self.pods),
                 false => Vec::new(),

@@ -106,8 +106,8 @@ impl NextStep {
                 format!("correct the cause, then {again}; or {roll_back}")
             }
             NextStep::FindCapacity => format!(
-                "wait until the cloud has capacity, or allow other instance types or zones; then \
-                 {again}"
+                "wait until there is capacity, raise the quota, or allow other instance types or zones; \
+                 then {again}"
             ),
             NextStep::Restore => {
                 format!("correct the cause, then {again}, which only restores what is borrowed")

@@ -291,10 +291,7 @@ fn begin(input: &Input<'_>, view: &View<'_>, previous: Option<&Record>) -> Recor
         victims: InstanceSet::default(),
         hooks: hook::begin(input, previous),
         borrowed: borrowed(input, view, previous),
-        completed: match previous {
-            Some(record) => record.completed.clone(),
-            None => super::run_by::to_go_back_to(view).or_else(|| state.known_completed.clone()),
-        },
+        completed: super::run_by::when_it_begins(input, view, previous),
         reason: None,
     }
 }

@@ -11,6 +11,8 @@ mod conclude;
 mod ending;
 mod failed;
 mod obstacle;
+mod partition;
+mod phase;
 mod preview;
 mod settings;
 mod standing;
@@ -18,9 +20,7 @@ mod step;
 
 use std::collections::BTreeSet;
 
-use rolling_provider::{
-    Action, ControllerSettings, ControllerStatus, Extent, InstanceId, Revision,
-};
+use rolling_provider::{Action, ControllerSettings, ControllerStatus, Extent, Revision};
 
 pub(super) use self::preview::preview;
 use self::settings::released_settings;
@@ -84,16 +84,16 @@ fn advance(
     record: &Record,
     plan: &mut Plan,
 ) {
-    match step::phase(input, view, status, record) {
+    match phase::phase(input, view, status, record) {
         ControllerPhase::Begin => release(input, view, status, record, plan),
         ControllerPhase::Unseen => {
             conclude::wait_for_change(input, "what the controller was told", plan)
         }
         ControllerPhase::GoOn => {
             let settings = released_settings(input, view, record, status);
-            let goal = record.released.unwrap_or(view.window.size);
+            let extent = partition::released(view, status, record);
             let record = with_settings(record, status, settings);
-            set(input, record, None, settings, step::extent(view, status, goal), plan);
+            set(input, record, None, settings, extent, plan);
         }
         ControllerPhase::StoppedByOthers => conclude::wait_for_others(input, plan),
         ControllerPhase::InStep => {
@@ -102,7 +102,7 @@ fn advance(
         }
         ControllerPhase::ToStop => {
             plan.warning = step::overtaken(status, record);
-            let extent = Some(step::stop(input, view, status));
+            let extent = Some(phase::stop(input, view, status));
             plan.actions.push(Step::new(Action::SetRollout { to: None, settings: None, extent }));
         }
         ControllerPhase::Waiting => {
@@ -114,8 +114,12 @@ fn advance(
                 set(input, record, None, settings, Extent::All, plan);
                 return;
             }
-            plan.actions.extend(status.blocked_by.iter().cloned().map(remove));
+            failed::unblock(input, view, status, record, plan);
             conclude::wait_for_new(input, view, status, plan);
+        }
+        // What the fleet misses by somebody else's doing comes first, and may be of the step.
+        ControllerPhase::StepDone if view.missing > 0 => {
+            conclude::wait_for_new(input, view, status, plan)
         }
         ControllerPhase::StepDone | ControllerPhase::Complete
             if hook::closes_batch(input, view, plan) => {}
@@ -142,23 +146,19 @@ fn release(
     plan: &mut Plan,
 ) {
     let next = step::next(input, view, status, record);
-    let mut released = Record { released: Some(next.goal), ..record.clone() };
+    let (step, extent) = partition::release(view, status, next);
+    let mut released = Record { released: Some(step), ..record.clone() };
     hook::begin_launches(input, released.hooks.as_mut());
     let number = hook::batch_number(input, Some(&released));
     let settings = released_settings(input, view, &released, status);
     let released = with_settings(&released, status, settings);
     let moves = input.look.template.as_ref() != Some(&input.target.revision);
     let to = moves.then(|| input.target.revision.clone());
-    set(input, released, to, settings, step::extent(view, status, next.goal), plan);
+    set(input, released, to, settings, extent, plan);
     plan.begins = next.size.filter(|size| *size > 0).map(|size| {
         let begins = BatchStart::of(input, number, BTreeSet::new(), 0);
         BatchStart { at_most: Some(size), ..begins }
     });
-}
-
-/// Removes an instance, which the controller replaces.
-fn remove(instance: InstanceId) -> Step {
-    Step::new(Action::Terminate { instance, decrement: false })
 }
 
 /// Writes `record`, and has the controller go on as far as `extent`, within `settings`.

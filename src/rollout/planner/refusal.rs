@@ -16,9 +16,13 @@ use crate::rollout::rollback_reason::unfinished;
 use crate::rollout::state::{Halt, is_marked_for};
 
 /// Returns how a rollout ends whose `action` the cloud refuses with `message`. None where the rest
-/// goes on without it: while things are put back, and after a missing tag, which does no harm.
+/// goes on without it: while things are put back, and after a missing tag, or an instance that is not
+/// kept, which do no harm.
 pub(crate) fn refused(input: &Input<'_>, action: &Action, message: &str) -> Option<Verdict> {
-    if input.state.direction.halt.is_some() || matches!(action, Action::Tag { .. }) {
+    let is_back = input.state.direction.rolls_back.is_some();
+    // What is to be looked at later is no reason to stay with a revision that fails.
+    let only_keeps = matches!(action, Action::Detach { .. }) && is_back;
+    if input.state.direction.halt.is_some() || matches!(action, Action::Tag { .. }) || only_keeps {
         return None;
     }
     let reason = format!("the cloud refused to {}: {message}", input.named(action));

@@ -4,6 +4,7 @@ use rolling_provider::{Lifecycle, Revision};
 
 use super::input::Input;
 use super::{Member, View};
+use crate::record::Record;
 
 /// Returns the revision that every instance runs, those in standby included. A mixed fleet has none.
 pub(crate) fn run_by_all(input: &Input<'_>) -> Option<Revision> {
@@ -23,9 +24,31 @@ pub(super) fn to_go_back_to(view: &View<'_>) -> Option<Revision> {
 /// Returns the revision to which a failure would roll back.
 pub(super) fn adopted(input: &Input<'_>, view: &View<'_>) -> Option<Revision> {
     match &input.state.record {
-        Some(record) => record.completed.clone(),
+        Some(record) if record.leads_to(&input.target.goal()) => record.completed.clone(),
+        previous => when_it_begins(input, view, previous.as_ref()),
+    }
+}
+
+/// Returns the revision to which a failure of a rollout rolls back that begins after `previous`.
+pub(super) fn when_it_begins(
+    input: &Input<'_>,
+    view: &View<'_>,
+    previous: Option<&Record>,
+) -> Option<Revision> {
+    match previous {
+        Some(record) => completed_since(input, record).or_else(|| record.completed.clone()),
         None => to_go_back_to(view).or_else(|| input.state.known_completed.clone()),
     }
+}
+
+/// Returns the revision that the platform's controller has brought to its end since `previous` ended
+/// early, or that somebody else has set. What failed in that rollout is none, although it may serve.
+fn completed_since(input: &Input<'_>, previous: &Record) -> Option<Revision> {
+    let status = input.look.controller.as_ref().filter(|status| status.complete)?;
+    let is_whole = !input.look.instances.is_empty() && !status.is_stopped();
+    let template = input.look.template.as_ref().filter(|_| is_whole)?;
+    let has_failed = previous.fault && *template == previous.to;
+    (*template != input.target.revision && !has_failed).then(|| template.clone())
 }
 
 fn only<'a>(members: impl Iterator<Item = &'a Member<'a>>) -> Option<Revision> {

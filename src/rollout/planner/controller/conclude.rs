@@ -22,7 +22,7 @@ pub(super) fn wait_for_change(input: &Input<'_>, what: &str, plan: &mut Plan) {
 pub(super) fn wait_for_others(input: &Input<'_>, plan: &mut Plan) {
     let controller = input.target.controller.unwrap_or("the controller");
     plan.wait(Wait {
-        kind: WaitKind::SetAside,
+        kind: WaitKind::Change,
         instances: Vec::new(),
         detail: Some(format!("somebody has stopped {controller}, and has to have it go on")),
         deadline: deadlines::progress_deadline(input),

@@ -6,6 +6,7 @@ use super::super::halt::{is_halted, is_refused, noted, outcome};
 use super::super::input::Input;
 use super::super::{Plan, Step, Verdict, View, hook, launch};
 use super::conclude::{put_back, wait_for_change};
+use super::phase;
 use super::step::{self, ControllerPhase};
 use crate::model::event::Outcome;
 use crate::record::{Ending, HookRecord, Phase, Record};
@@ -69,9 +70,11 @@ impl EndingContext<'_> {
         let continues = has_begun && !status.complete;
         match self.halt.ending {
             Ending::Paused | Ending::Aborted if continues => self.stop(),
+            // What a gate or a hook has refused must not reach the others by itself.
+            Ending::Failed if continues && step::is_stepped(input) => self.stop(),
             // What goes on by itself goes on. A step ends where it was to end.
             Ending::Interrupted if continues && self.is_running_ahead() => {
-                let phase = step::phase(input, self.view, status, record);
+                let phase = phase::phase(input, self.view, status, record);
                 let is_unready = matches!(phase, ControllerPhase::InStep | ControllerPhase::Unseen);
                 match is_unready && !self.out_of_time {
                     true => BeforeEnd::Wait("the controller's step"),
@@ -97,14 +100,11 @@ impl EndingContext<'_> {
 
     /// Has the controller replace nothing more.
     fn stop(&self) -> BeforeEnd {
-        let template = self.input.look.template.as_ref();
-        let members = self.view.members.iter();
-        let on_it = members.filter(|member| member.instance.revision.as_ref() == template).count();
-        let others = (self.view.window.size as usize).saturating_sub(on_it);
-        let others = u32::try_from(others).unwrap_or(u32::MAX);
-        let (stops, extent) = match self.status.partition {
-            None => (self.status.paused, Extent::Paused),
-            Some(unchanged) => (unchanged >= others, Extent::AllBut(others)),
+        let extent = phase::stop(self.input, self.view, self.status);
+        let stops = match (self.status.partition, extent) {
+            (Some(now), Extent::AllBut(unchanged)) => now >= unchanged,
+            (Some(_), _) => true,
+            (None, _) => self.status.paused,
         };
         match (stops, self.status.observed) {
             (false, _) => BeforeEnd::Step(Box::new(Step::new(Action::SetRollout {
@@ -142,6 +142,7 @@ impl EndingContext<'_> {
         // A fleet that runs only the completed revision, and is to, is as it was before.
         let is_as_before = record.completed.is_some()
             && input.look.template == record.completed
+            && status.complete
             && !status.is_stopped()
             && view.members.iter().all(|member| member.instance.revision == record.completed);
         if is_as_before || halt.is_unrestored() {

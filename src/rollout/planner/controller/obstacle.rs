@@ -5,6 +5,8 @@ use rolling_provider::ControllerStatus;
 use super::super::deadlines::progress_deadline;
 use super::super::input::Input;
 use super::super::{Verdict, View, failure, no_progress, stop_conditions};
+use super::phase::phase;
+use super::step::ControllerPhase;
 use crate::model::event::Cause;
 use crate::record::{BorrowedSettings, Record};
 
@@ -22,8 +24,24 @@ pub(super) fn check(
         .or_else(|| exceeded(input, view, status))
         .or_else(|| {
             let is_late = input.now >= progress_deadline(input);
-            is_late.then(|| no_progress::no_progress(input, view))
+            is_late.then(|| {
+                stopped(input, view, status)
+                    .unwrap_or_else(|| no_progress::no_progress(input, view))
+            })
         })
+}
+
+/// Returns the end of a rollout whose controller somebody else has stopped.
+fn stopped(input: &Input<'_>, view: &View<'_>, status: &ControllerStatus) -> Option<Verdict> {
+    let record = input.state.standing(input.target)?;
+    let phase = phase(input, view, status, record);
+    (phase == ControllerPhase::StoppedByOthers).then(|| {
+        let limit = humantime::format_duration(input.spec.progress_deadline(input.drain()));
+        let controller = input.target.controller.unwrap_or("the controller");
+        let message =
+            format!("no progress for {limit}: somebody has stopped {controller}, and it stays so");
+        Verdict::Halt(stop_conditions::stopped_by_others(input, message))
+    })
 }
 
 /// Says that somebody else rolls the fleet to something else, or within other bounds.

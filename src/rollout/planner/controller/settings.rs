@@ -61,7 +61,11 @@ pub(super) fn released_settings(
     let spec = input.spec;
     let size = view.window.size;
     let found = record.borrowed.controller.map_or(status.settings, |borrowed| borrowed.found);
-    let (surge, unavailable) = match record.released.filter(|_| step::is_stepped(input)) {
+    let is_stepped = step::is_stepped(input) && record.released.is_some();
+    let goal = is_stepped.then(|| step::goal_of(input, view, status, record));
+    let (surge, unavailable) = match goal {
+        // Nothing is replaced, and Kubernetes refuses a literal nothing of both.
+        _ if size == 0 => (found.surge, found.unavailable),
         _ if status.partition.is_some() => by_partition(spec.policy, found, size),
         None => at_own_pace(spec.policy, size),
         Some(goal) => of_step(spec.policy, view, step::there(input, view, status), goal),

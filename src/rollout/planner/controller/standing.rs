@@ -4,7 +4,8 @@ use rolling_provider::{ControllerSettings, ControllerStatus};
 
 use super::super::input::Input;
 use super::super::{Plan, Step, View, borrow, hook, pace};
-use super::step;
+use super::phase::phase;
+use super::step::{self, ControllerPhase};
 use crate::record::command::Command;
 use crate::record::{BorrowedSettings, Record};
 
@@ -52,7 +53,9 @@ fn past_checkpoint(
 ) -> Record {
     let resumed =
         input.state.control.as_ref().is_some_and(|control| control.command == Command::Resume);
-    let reached = step::checkpoint_reached(input, view, status).is_some() && status.is_stopped();
+    // Whoever resumes a rollout before that approves of nothing.
+    let is_over = phase(input, view, status, &record) == ControllerPhase::StepDone;
+    let reached = step::checkpoint_reached(input, view, status).is_some() && is_over;
     let expired = pace::expired(input).is_some_and(|expiry| !expiry.rolls_back) && reached;
     let at_checkpoint = reached || record.reached_at().is_some();
     match pace::checkpoint(input).is_some() && (expired || (resumed && at_checkpoint)) {
@@ -69,7 +72,8 @@ pub(super) fn with_settings(
 ) -> Record {
     let mut record = record.clone();
     let known = record.borrowed.controller;
-    let found = known.map_or(status.settings, |known| known.found);
+    // What somebody has set since, for instance during a pause, is theirs from here on.
+    let found = restored(&record, status.settings);
     let before = known.map_or(status.settings, |known| match known.ours == settings {
         true => known.before,
         // What the record says last need never have been set.

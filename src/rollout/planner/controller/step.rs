@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use rolling_provider::{ControllerStatus, Extent};
+use rolling_provider::ControllerStatus;
 
 use super::super::input::Input;
-use super::super::{Plan, View, pace};
+use super::super::{Member, Plan, View, pace};
 use crate::model::spec::{Checkpoint, Executor, HookPoint, Policy};
 use crate::record::Record;
 
@@ -68,7 +68,10 @@ pub(super) fn there(input: &Input<'_>, view: &View<'_>, status: &ControllerStatu
         return status.asked;
     }
     // There are some of another template where the controller has rolled to it before.
-    let new = view.members.iter().filter(|member| member.is_new).count();
+    let stays = |member: &&Member<'_>| {
+        status.places.get(member.id).is_none_or(|place| *place < view.window.size)
+    };
+    let new = view.members.iter().filter(|member| member.is_new).filter(stays).count();
     u32::try_from(new).unwrap_or(u32::MAX)
 }
 
@@ -127,120 +130,20 @@ pub(super) fn sizes(
     sizes
 }
 
-/// Returns how far the controller is.
-pub(super) fn phase(
+/// Returns where the step ends that `record` has released. In a fleet that is scaled meanwhile it ends
+/// where it is: what is left to replace is counted anew.
+pub(super) fn goal_of(
     input: &Input<'_>,
     view: &View<'_>,
     status: &ControllerStatus,
     record: &Record,
-) -> ControllerPhase {
+) -> u32 {
     let size = view.window.size;
-    if input.look.template.as_ref() != Some(&input.target.revision) || record.released.is_none() {
-        return ControllerPhase::Begin;
+    match record.released.filter(|step| is_stepped(input) && step.goal < step.size) {
+        None => size,
+        Some(step) if step.size == size => step.goal,
+        Some(step) => step.goal.min(there(input, view, status)).min(size),
     }
-    if !status.observed {
-        return ControllerPhase::Unseen;
-    }
-    // Kubernetes counts in whole seconds, and may call an instance available up to a second early.
-    let has_soaked = view.unsoaked().next().is_none();
-    if status.complete && has_soaked {
-        return ControllerPhase::Complete;
-    }
-    let goal = record.released.unwrap_or(size).min(size);
-    if let Some(partition) = status.partition {
-        let is_there = status.available >= goal && has_soaked;
-        return phase_by_partition(input, view, status, goal, partition, is_there);
-    }
-    if !holds(input, size, goal) || status.complete {
-        // This engine has let it go, and does not pause a rollout that is one step.
-        let ours = input.state.rolled_to.is_some() && !input.state.direction.resume;
-        return match status.paused && !status.complete {
-            true if ours && !is_stepped(input) => ControllerPhase::StoppedByOthers,
-            true => ControllerPhase::GoOn,
-            false => ControllerPhase::Waiting,
-        };
-    }
-    match (status.paused, status.asked >= goal) {
-        (true, false) => ControllerPhase::GoOn,
-        (true, true) if status.available >= status.asked && has_soaked && goal < size => {
-            ControllerPhase::StepDone
-        }
-        (true, true) => ControllerPhase::Waiting,
-        (false, true) if is_settled(status, size) => ControllerPhase::ToStop,
-        (false, _) => ControllerPhase::InStep,
-    }
-}
-
-/// Returns how far a controller with a partition is on its way to `goal`. It goes no further by itself.
-fn phase_by_partition(
-    input: &Input<'_>,
-    view: &View<'_>,
-    status: &ControllerStatus,
-    goal: u32,
-    partition: u32,
-    is_there: bool,
-) -> ControllerPhase {
-    let size = view.window.size;
-    let unchanged = size - goal;
-    // This engine has told it so, for the size that the fleet has now.
-    let told = input.state.extent.filter(|(extent, _)| unchanged_by(*extent) == unchanged);
-    if told.is_some_and(|(_, at)| input.look.at <= at) {
-        return ControllerPhase::Unseen;
-    }
-    let is_told = told.is_some();
-    if partition > unchanged {
-        return match is_told && !input.state.direction.resume {
-            true => ControllerPhase::StoppedByOthers,
-            false => ControllerPhase::GoOn,
-        };
-    }
-    let others = size.saturating_sub(there(input, view, status));
-    if is_told && partition < unchanged.min(others) {
-        return ControllerPhase::ToStop;
-    }
-    match is_there && goal < size {
-        true => ControllerPhase::StepDone,
-        false => ControllerPhase::Waiting,
-    }
-}
-
-/// How many instances keep the revision that they have, by what a controller was told.
-fn unchanged_by(extent: Extent) -> u32 {
-    match extent {
-        Extent::AllBut(unchanged) => unchanged,
-        Extent::All | Extent::Paused => 0,
-    }
-}
-
-/// Returns how far the controller goes in a step to `goal`.
-pub(super) fn extent(view: &View<'_>, status: &ControllerStatus, goal: u32) -> Extent {
-    match (status.partition, view.window.size.saturating_sub(goal)) {
-        (None, _) | (Some(_), 0) => Extent::All,
-        (Some(_), unchanged) => Extent::AllBut(unchanged),
-    }
-}
-
-/// Returns what stops the controller where it is.
-pub(super) fn stop(input: &Input<'_>, view: &View<'_>, status: &ControllerStatus) -> Extent {
-    let there = there(input, view, status);
-    match status.partition {
-        None => Extent::Paused,
-        Some(_) => extent(view, status, there),
-    }
-}
-
-/// Whether the controller is paused at the end of a step to `goal`.
-pub(super) fn holds(input: &Input<'_>, size: u32, goal: u32) -> bool {
-    is_stepped(input) && (goal < size || input.spec.policy == Policy::Immutable)
-}
-
-/// Whether the controller has done all that it can before an instance of the step is available.
-///
-/// Paused after it has lowered the old set and before it has raised the new one, it would give the
-/// places back to the old set.
-fn is_settled(status: &ControllerStatus, size: u32) -> bool {
-    let all = size.saturating_add(status.settings.surge_of(size));
-    status.asked >= size || status.asked_in_all >= all
 }
 
 /// Returns the checkpoint that is reached, with a step over.
@@ -250,16 +153,19 @@ pub(super) fn checkpoint_reached(
     status: &ControllerStatus,
 ) -> Option<Checkpoint> {
     let size = view.window.size;
-    pace::checkpoint(input).filter(|ahead| status.asked >= ahead.quota(size))
+    pace::checkpoint(input).filter(|ahead| there(input, view, status) >= ahead.quota(size))
 }
 
 /// Says that the controller has asked for more than the step. Without a partition that only happens
 /// where an instance is available before the controller could be paused.
 pub(super) fn overtaken(status: &ControllerStatus, record: &Record) -> Option<String> {
-    let goal = record.released?;
+    let goal = record.released?.goal;
     let more = format!("the controller has gone on to {} instances of the revision", status.asked);
     (status.asked > goal).then(|| match status.partition {
-        Some(_) => format!("{more}, {goal} were to be replaced: somebody has lowered its partition"),
+        Some(_) => format!(
+            "somebody has lowered the partition, so that {} instances may be replaced, {goal} were to be",
+            status.asked
+        ),
         None => format!(
             "{more}, {goal} were to be replaced before it was paused: an instance was available before \
              that"

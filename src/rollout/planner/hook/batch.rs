@@ -62,7 +62,12 @@ pub(crate) fn closes_batch(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) 
 
 fn left(input: &Input<'_>, view: &View<'_>) -> BatchRemainder {
     let hooks = input.state.record.as_ref().and_then(|record| record.hooks.as_ref());
-    let Some(hooks) = hooks.filter(|_| has_batches(input) && view.busy() == 0) else {
+    // Pods that end are no part of what a controller does for a batch.
+    let busy = match &input.look.controller {
+        Some(_) => view.unsoaked().count() + view.missing as usize,
+        None => view.busy(),
+    };
+    let Some(hooks) = hooks.filter(|_| has_batches(input) && busy == 0) else {
         return BatchRemainder::Nothing;
     };
     let is_there = |point| input.spec.hooks.at(point).is_some();

@@ -86,3 +86,49 @@ fn commands_pause_resume_roll_back_and_abort() {
     assert_eq!(ran.code, 0, "{ran:?}");
     namespace.assert_clean();
 }
+
+/// Whoever resumes a rollout while a batch is still under way has not approved of the checkpoint after
+/// it.
+#[test]
+fn a_checkpoint_that_is_not_reached_is_not_passed() {
+    let Some(namespace) = namespace(4) else { return };
+    let more = json!({
+        "checkpoints": [{ "percentage": 50 }],
+        "health": { "min_healthy_time": "8s", "healthy_timeout": "60s" },
+    });
+    let document = namespace.document("v2", &more);
+    let child = namespace.command("apply", &document).stdout(std::process::Stdio::piped()).spawn();
+    let child = child.expect("the program starts");
+    crate::process::until("the batch is under way", || {
+        namespace.deployment("/status/updatedReplicas") == json!(2)
+            && namespace.deployment("/spec/paused") == json!(true)
+    });
+    namespace.run("resume", &document);
+    let done = child.wait_with_output().expect("an end");
+    let stdout = String::from_utf8_lossy(&done.stdout);
+    assert!(stdout.contains("checkpoint at 50 percent"), "{stdout}");
+    assert_eq!(namespace.deployment("/status/updatedReplicas"), json!(2), "{stdout}");
+    assert_eq!(namespace.run("resume", &document).code, 0);
+    namespace.assert_clean();
+}
+
+/// What a gate refuses stays where it is with `stop`: the controller would take it to all others.
+#[test]
+fn what_a_gate_refuses_does_not_go_on_by_itself() {
+    let Some(namespace) = namespace(4) else { return };
+    let more = json!({
+        "pacing": "batch", "on_failure": "stop",
+        "gates": { "command": { "run": ["false"], "timeout": "2s" } },
+    });
+    let document = namespace.document("v2", &more);
+    let ran = namespace.run("apply", &document);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_eq!(namespace.deployment("/spec/paused"), json!(true), "{ran:?}");
+    assert_eq!(namespace.deployment("/status/updatedReplicas"), json!(2), "{ran:?}");
+    assert!(ran.stdout.contains("the Deployment controller is paused"), "{ran:?}");
+    let back = namespace.run("rollback", &document);
+    assert_eq!(back.code, 0, "{back:?}");
+    assert_eq!(namespace.deployment("/status/updatedReplicas"), json!(4));
+    assert_eq!(namespace.deployment("/spec/template/spec/containers/0/image"), json!("app:v1"));
+    namespace.assert_clean();
+}

@@ -110,6 +110,11 @@ impl FakeWorkload {
         self.began + after
     }
 
+    /// Returns how long it is since the beginning.
+    pub fn elapsed(&self) -> Duration {
+        since_1970(self.clock.now()) - self.began
+    }
+
     /// Has somebody else patch the workload, so long after the beginning.
     pub fn plan_write(&self, after: Duration, manager: &str, patch: Value) {
         let at = self.at(after);

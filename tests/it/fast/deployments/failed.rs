@@ -2,7 +2,7 @@
 
 use rolling::model::event::Outcome;
 use rolling::model::spec::{BatchSize, Policy, RollingDeployment};
-use rolling_kubernetes_testing::{ObjectKind, Settings};
+use rolling_kubernetes_testing::{Matching, ObjectKind, Settings};
 use rolling_provider::Clock as _;
 
 use super::cluster::{FakeWorkload, stateful_set};
@@ -82,5 +82,39 @@ fn pods_that_failed_are_kept_apart_and_named() {
         assert!(owned.is_none_or(Vec::is_empty), "{}", retained[0]);
         assert_eq!(report.instances.len(), 4, "it does not count");
         assert_eq!(fake.left(), Vec::<String>::new());
+    });
+}
+
+/// Without the permission to keep a pod the rollout goes back all the same, and says what was refused.
+#[test]
+fn a_pod_that_may_not_be_set_apart_does_not_keep_the_rollout_from_going_back() {
+    in_virtual_time(|clock| async move {
+        let fake = FakeWorkload::new(&clock, 4, Settings::default());
+        let patch = Matching::of("patch", "pods");
+        fake.service.with(|cluster| cluster.door().denied.push(patch));
+        let spec = deployment(Policy::Rolling(BatchSize::Fixed(2)), false);
+        let spec = RollingDeployment { keep_failed_instances: 1, ..spec };
+        let (report, _) = roll(&fake, "unhealthy-2", spec).await;
+        assert_eq!(fake.image(), "app:v1", "{report:?}");
+        assert_eq!(report.outcome, Outcome::RolledBack, "{report:?}");
+        assert_eq!(report.retained_failed, [], "{report:?}");
+        assert_eq!(fake.left(), Vec::<String>::new());
+    });
+}
+
+/// Without the permission to remove the pod that its controller waits for, a StatefulSet cannot go back:
+/// that is told with the call, and not as success.
+#[test]
+fn a_pod_that_may_not_be_removed_is_named_with_the_call() {
+    in_virtual_time(|clock| async move {
+        let fake = FakeWorkload::of(&clock, stateful_set(3, "OrderedReady"), Settings::default());
+        let delete = Matching::of("delete", "pods");
+        fake.service.with(|cluster| cluster.door().denied.push(delete));
+        let spec = deployment(Policy::Rolling(BatchSize::Fixed(1)), true);
+        let (report, _) = roll(&fake, "unhealthy-2", spec).await;
+        assert_eq!(report.outcome, Outcome::Failed, "{report:?}");
+        let reason = report.reason.clone().unwrap_or_default();
+        assert!(reason.contains("DELETE pods/web-2"), "{reason}");
+        assert!(reason.contains("docs/kubernetes-role.yaml"), "{reason}");
     });
 }

@@ -76,20 +76,13 @@ fn a_pod_that_the_controller_waits_for_in_vain_is_removed() {
         let mut broken = stateful_set(3, "OrderedReady");
         broken["spec"]["template"]["spec"]["containers"][0]["image"] = json!("app:no-image-1");
         let fake = FakeWorkload::of(&clock, broken, Settings::default());
-        // The last batch is that of the pod that is waited for.
         let in_batches = deployment(Policy::Rolling(BatchSize::Fixed(1)), true);
         let (report, _) = roll(&fake, "v2", in_batches).await;
-        assert_eq!(report.outcome, Outcome::Failed, "{report:?}");
-        let reason = report.reason.unwrap_or_default();
-        assert!(
-            reason.contains("web-0 is not ready, and the controller replaces no pod"),
-            "{reason}"
-        );
-        let own_pace = deployment(Policy::Rolling(BatchSize::Fixed(1)), false);
-        let (report, _) = roll(&fake, "v2", own_pace).await;
         assert_eq!(report.outcome, Outcome::Succeeded, "{report:?}");
         assert_eq!(report.instances.len(), 3);
         assert_eq!(fake.left(), Vec::<String>::new());
+        // It has its time to become ready before that.
+        assert!(report.elapsed_ms >= 60_000, "{report:?}");
     });
 }
 
@@ -125,7 +118,7 @@ fn a_partition_that_somebody_lowers_is_raised_again_and_told() {
         spec.checkpoints = vec![Checkpoint { percentage: 30, pause, expires: None }];
         let (report, warnings) = roll(&fake, "v2", spec).await;
         assert_eq!(report.outcome, Outcome::Succeeded, "{report:?}");
-        let told = "somebody has lowered its partition";
+        let told = "somebody has lowered the partition";
         assert!(warnings.iter().any(|it| it.contains(told)), "{warnings:?}");
         assert_eq!(fake.left(), Vec::<String>::new());
         let (least, _) = fake.extremes();
