@@ -143,7 +143,11 @@ impl RollingExecutor {
             .and_then(|h| h.until)
             .map(|t| t + STOP_RETRY_BUDGET);
         if urgency == Stop::Now || last.is_some_and(|last| self.clock.now() >= last) {
-            return Some(self.ending(Ending::Interrupted));
+            return Some(match self.context.state.direction.halt {
+                Some(_) => self.ending(Ending::Interrupted),
+                // Both requests came before this engine could begin to stop.
+                None => self.context.interrupted("asked to stop at once"),
+            });
         }
         if urgency == Stop::Gracefully {
             self.stop_gracefully(session);

@@ -125,3 +125,94 @@ fn not_created(set: &StatefulSet, pods: &[Pod], events: &[Event]) -> Option<Stri
     let last = own.max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0))?;
     last.message.clone()
 }
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::PodTemplateSpec;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn set(partition: u32, more: &Value) -> StatefulSet {
+        let mut spec = json!({
+            "replicas": 3, "serviceName": "db", "selector": {}, "template": {},
+            "updateStrategy": { "rollingUpdate": { "partition": partition } },
+        });
+        for (name, value) in more.as_object().expect("fields") {
+            spec[name] = value.clone();
+        }
+        serde_json::from_value(json!({ "metadata": { "name": "db", "uid": "u" }, "spec": spec }))
+            .expect("a StatefulSet")
+    }
+
+    fn pod(number: u32, revision: &str, ready: bool) -> Pod {
+        let status = if ready { "True" } else { "False" };
+        serde_json::from_value(json!({
+            "metadata": {
+                "name": format!("db-{number}"), "uid": format!("uid-of-{number}"),
+                "labels": { "controller-revision-hash": revision },
+            },
+            "status": { "phase": "Running", "conditions": [{ "type": "Ready", "status": status }] },
+        }))
+        .expect("a pod")
+    }
+
+    fn keeper(name: &str) -> StoredTemplate {
+        StoredTemplate {
+            name: name.to_owned(),
+            uid: None,
+            template: PodTemplateSpec::default(),
+            asked: 0,
+            available: 0,
+        }
+    }
+
+    fn waited_for(set: &StatefulSet, pods: &[Pod]) -> Vec<String> {
+        let found = blocked_by(set, Some(&keeper("new")), pods);
+        found.into_iter().map(|id| id.to_string()).collect()
+    }
+
+    #[test]
+    fn the_first_pod_that_is_not_ready_is_waited_for_in_vain_where_it_is_to_be_replaced() {
+        let pods = [pod(0, "old", true), pod(1, "old", false), pod(2, "old", false)];
+        assert_eq!(waited_for(&set(0, &json!({})), &pods), ["db-1:uid-of-1"]);
+        assert_eq!(waited_for(&set(2, &json!({})), &pods), Vec::<String>::new());
+        let told = refused(&set(2, &json!({})), Some(&keeper("new")), &pods, &[]);
+        assert!(told.is_some_and(|told| told.starts_with("db-1 is not ready")));
+        let parallel = json!({ "podManagementPolicy": "Parallel" });
+        assert_eq!(waited_for(&set(0, &parallel), &pods), Vec::<String>::new());
+        let mut ending = pods.clone();
+        ending[2].metadata.deletion_timestamp =
+            Some(serde_json::from_value(json!("2026-01-01T00:00:00Z")).expect("a time"));
+        assert_eq!(waited_for(&set(0, &json!({})), &ending), Vec::<String>::new());
+        let good = [pod(0, "old", true), pod(1, "new", false), pod(2, "new", true)];
+        assert_eq!(waited_for(&set(0, &json!({})), &good), Vec::<String>::new());
+    }
+
+    /// `StatefulSetSpec.ordinals` (Kubernetes 1.31): the partition still counts from the first pod.
+    #[test]
+    fn places_count_from_the_first_ordinal() {
+        let ordinals = json!({ "ordinals": { "start": 5 } });
+        let pods = [pod(5, "old", false), pod(6, "old", true), pod(7, "new", true)];
+        let placed: Vec<u32> = places(&set(1, &ordinals), &pods).into_values().collect();
+        assert_eq!(placed, [0, 1, 2]);
+        assert_eq!(waited_for(&set(1, &ordinals), &pods), Vec::<String>::new());
+        assert_eq!(waited_for(&set(0, &ordinals), &pods), ["db-5:uid-of-5"]);
+    }
+
+    #[test]
+    fn an_event_about_a_pod_that_is_there_is_an_old_story() {
+        let event = |pod: &str| -> Event {
+            serde_json::from_value(json!({
+                "metadata": {}, "reason": "FailedCreate",
+                "involvedObject": { "uid": "u" },
+                "message": format!("create Pod {pod} in StatefulSet db failed error: exceeded quota"),
+            }))
+            .expect("an event")
+        };
+        let pods = [pod(0, "old", true), pod(1, "old", true)];
+        let told = |name| refused(&set(0, &json!({})), None, &pods, &[event(name)]);
+        assert!(told("db-2").is_some_and(|told| told.contains("exceeded quota")));
+        assert_eq!(told("db-1"), None);
+    }
+}

@@ -13,7 +13,8 @@ const REVISION_HASH: &str = "controller-revision-hash";
 pub(crate) struct StoredTemplate {
     /// Its name.
     pub name: String,
-    uid: Option<String>,
+    /// That of a ReplicaSet, by which its pods name it.
+    pub uid: Option<String>,
     pub template: PodTemplateSpec,
     /// How many pods it asks for, and how many of them are available; of a ControllerRevision neither
     /// is known.

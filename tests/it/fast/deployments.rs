@@ -2,6 +2,7 @@
 //!
 //! The fake is held to recordings of the real controllers, in `rolling-kubernetes-testing`.
 
+mod attributes;
 mod cluster;
 mod failed;
 mod stateful_sets;

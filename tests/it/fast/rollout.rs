@@ -218,6 +218,7 @@ async fn a_run_cut_off_at_any_second_is_finished_by_the_next_with_no_launch_too_
             let (simulator, stop) = simulate_and_stop(fleet(), Stop::Now, seconds(after));
             let run = roll_until(simulator.clone(), spec(policy), stop).await;
             assert_ended(&run, Outcome::Aborted);
+            assert!(run.report.interrupted, "nobody has aborted it: {:?}", run.report);
             let run = roll(simulator.clone(), spec(policy)).await;
             assert_ended(&run, Outcome::Succeeded);
             assert_tidy(&*simulator, 10, "v2").await;
