@@ -154,7 +154,7 @@ async fn a_launch_without_capacity_is_no_fault_of_the_revision() {
     let run = refuse(&simulator, deploy(one(), 60), launches, kind, [0, EVER]).await;
     assert_eq!(run.report.cause, Some(Cause::Capacity), "{:?}", run.report);
     let message = text::report("web", &run.report);
-    assert!(message.contains("wait until the cloud has capacity"), "{message}");
+    assert!(message.contains("wait until there is capacity"), "{message}");
     let reason = run.report.reason.unwrap_or_default();
     assert!(!reason.contains("the restored revision failed"), "{reason}");
 }
