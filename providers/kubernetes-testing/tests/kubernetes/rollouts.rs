@@ -43,7 +43,7 @@ fn batches_are_held() {
         let mut lab = Lab::seeded(seed);
         assert_eq!(stepped(&mut lab, 0, 2), [(2, 4), (4, 2), (6, 0)]);
         let witness = lab.witness();
-        assert_eq!((witness.least_ready(), witness.most_live()), (4, 6), "{seed}");
+        assert_eq!((witness.least_ready(), witness.most_asked()), (4, 6), "{seed}");
     }
 }
 
@@ -52,7 +52,7 @@ fn additional_batches_are_held() {
     let mut lab = Lab::new();
     assert_eq!(stepped(&mut lab, 2, 0), [(2, 6), (4, 4), (6, 0)]);
     let witness = lab.witness();
-    assert_eq!((witness.least_ready(), witness.most_live()), (6, 8));
+    assert_eq!((witness.least_ready(), witness.most_asked()), (6, 8));
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn surge_and_unavailable_go_together() {
     let mut lab = Lab::new();
     assert_eq!(stepped(&mut lab, 1, 1), [(2, 5), (4, 3), (6, 0)]);
     let witness = lab.witness();
-    assert_eq!((witness.least_ready(), witness.most_live()), (5, 7));
+    assert_eq!((witness.least_ready(), witness.most_asked()), (5, 7));
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn one_first_and_then_all() {
     resume(&mut lab);
     lab.until(60, Lab::is_complete);
     let witness = lab.witness();
-    assert!(witness.least_available() >= 6 && witness.most_live() <= 12);
+    assert!(witness.least_available() >= 6 && witness.most_asked() <= 12);
 }
 
 #[test]
