@@ -121,7 +121,7 @@ fn borrows(input: &Input<'_>, view: &View<'_>, status: &ControllerStatus) -> Vec
             Some(_) => format!("{unavailable} unavailable instead of {was_unavailable}"),
             None => format!(
                 "a surge of {surge} and {unavailable} unavailable instead of {was_surge} and \
-             {was_unavailable}"
+                 {was_unavailable}"
             ),
         };
         borrows.push(Borrowing { what: "bounds", becomes });

@@ -1,4 +1,4 @@
-//! The steps of a rollout by a controller: how far each goes, and how far the controller is.
+//! The steps of a rollout by a controller: how far each goes.
 
 use std::time::Duration;
 
@@ -160,15 +160,15 @@ pub(super) fn checkpoint_reached(
 /// where an instance is available before the controller could be paused.
 pub(super) fn overtaken(status: &ControllerStatus, record: &Record) -> Option<String> {
     let goal = record.released?.goal;
-    let more = format!("the controller has gone on to {} instances of the revision", status.asked);
-    (status.asked > goal).then(|| match status.partition {
+    let asked = status.asked;
+    (asked > goal).then(|| match status.partition {
         Some(_) => format!(
-            "somebody has lowered the partition, so that {} instances may be replaced, {goal} were to be",
-            status.asked
+            "somebody has lowered the partition, so that {asked} instances may be replaced, {goal} were \
+             to be"
         ),
         None => format!(
-            "{more}, {goal} were to be replaced before it was paused: an instance was available before \
-             that"
+            "the controller has gone on to {asked} instances of the revision, {goal} were to be replaced \
+             before it was paused: an instance was available before that"
         ),
     })
 }
