@@ -43,6 +43,7 @@ mod lease_record;
 mod managers;
 mod namespace;
 mod observe;
+mod pod_list;
 mod pod_revision;
 mod pods;
 mod port;

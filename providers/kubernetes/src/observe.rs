@@ -1,7 +1,7 @@
 //! One look at a workload: four calls whatever its size, and one more for what pods that are not
 //! ready say.
 
-use k8s_openapi::api::core::v1::{Event, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Event, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::ListParams;
 use rolling_provider::ProviderError;
@@ -22,7 +22,7 @@ impl WorkloadFleet {
         let parameters = ListParams::default().labels(&selector(&workload.selector()));
         let templates = self.templates(&workload, &parameters);
         let pods = async {
-            let listed = self.api.pods.list(&parameters).await;
+            let listed = self.api.list_pods(&parameters).await;
             listed.map_err(|error| from_kube("LIST pods", &error, false))
         };
         let record = lease_record::read(&self.api, &self.lease);
@@ -31,7 +31,7 @@ impl WorkloadFleet {
             Workload::Deployment(_) => templates.iter().any(|set| set.has(pod)),
             Workload::StatefulSet(set) => owner(&pod.metadata) == set.metadata.uid.as_deref(),
         };
-        let pods: Vec<Pod> = pods.items.into_iter().filter(is_own).map(essentials).collect();
+        let pods: Vec<Pod> = pods.into_iter().filter(is_own).collect();
         let are_all_ready = pods.iter().all(is_ready) && pods.len() >= workload.size() as usize;
         let events = if are_all_ready { Vec::new() } else { self.warnings().await };
         Ok(WorkloadLook { workload, templates, pods, events, record })
@@ -77,17 +77,6 @@ impl WorkloadFleet {
             }
         }
     }
-}
-
-/// Returns a pod without what no look uses: with a thousand of them that is most of the memory.
-fn essentials(mut pod: Pod) -> Pod {
-    pod.metadata.managed_fields = None;
-    pod.spec = pod.spec.map(|spec| PodSpec {
-        node_name: spec.node_name,
-        readiness_gates: spec.readiness_gates,
-        ..PodSpec::default()
-    });
-    pod
 }
 
 /// Returns a selector as a query writes it: `app=web,tier in (a,b)`.

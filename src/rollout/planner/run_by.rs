@@ -3,6 +3,7 @@
 use rolling_provider::{Lifecycle, Revision};
 
 use super::input::Input;
+use super::view::has_replaced_all;
 use super::{Member, View};
 use crate::record::Record;
 
@@ -44,7 +45,8 @@ pub(super) fn when_it_begins(
 /// Returns the revision that the platform's controller has brought to its end since `previous` ended
 /// early, or that somebody else has set. What failed in that rollout is none, although it may serve.
 fn completed_since(input: &Input<'_>, previous: &Record) -> Option<Revision> {
-    let status = input.look.controller.as_ref().filter(|status| status.complete)?;
+    let status = input.look.controller.as_ref();
+    let status = status.filter(|status| has_replaced_all(input, status))?;
     let is_whole = !input.look.instances.is_empty() && !status.is_stopped();
     let template = input.look.template.as_ref().filter(|_| is_whole)?;
     let has_failed = previous.fault && *template == previous.to;

@@ -1,6 +1,6 @@
 //! The fleet as the planner counts it: what lives, what must go, what serves.
 
-use rolling_provider::{Instance, InstanceId, Lifecycle, TargetState};
+use rolling_provider::{ControllerStatus, Instance, InstanceId, Lifecycle, TargetState};
 
 use super::deadlines::UNLAUNCHED_AFTER;
 use super::input::Input;
@@ -364,13 +364,26 @@ pub(crate) fn is_converged(input: &Input<'_>) -> bool {
     let view = View::new(input);
     let template = input.look.template.as_ref().map(|found| input.target.resolve(found));
     if let Some(status) = &input.look.controller {
-        let is_done = status.observed && status.complete && !status.paused;
+        let is_done = has_replaced_all(input, status) && !status.paused;
         return is_done && template == Some(&input.target.revision) && input.state.record.is_none();
     }
     view.old().next().is_none()
         && view.standby.is_empty()
         && (!input.launches() || template == Some(&input.target.revision))
         && input.state.record.is_none()
+}
+
+/// Whether the platform's controller has replaced all by the template: its status says so, and so do
+/// the instances. A status may be out of date.
+pub(super) fn has_replaced_all(input: &Input<'_>, status: &ControllerStatus) -> bool {
+    let are_there = || {
+        let all = input.look.instances.values();
+        let mut live = all.filter(|instance| instance.lifecycle != Lifecycle::Terminating);
+        let desired = input.state.desired(input.look) as usize;
+        live.clone().count() >= desired
+            && live.all(|instance| instance.revision == input.look.template)
+    };
+    status.observed && status.complete && are_there()
 }
 
 /// Counts instances by their weights.

@@ -6,6 +6,7 @@ mod attributes;
 mod cluster;
 mod failed;
 mod stateful_sets;
+mod success;
 mod third_parties;
 
 use std::sync::Arc;
@@ -17,7 +18,6 @@ use rolling::model::spec::{
     BatchSize, Bound, Checkpoint, Executor, Health, OnFailure, Policy, RollingDeployment, Window,
 };
 use rolling_kubernetes_testing::{ApiFault, Matching, Rule, Settings};
-use rolling_provider::Clock as _;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -110,7 +110,8 @@ async fn keeps_its_promises(clock: &Arc<SharedClock>, seed: u64) {
     let size = 1 + u32::try_from(numbers.below(9)).expect("a size");
     let policy = policy(&mut numbers);
     let mut spec = deployment(policy, numbers.below(2) == 0);
-    spec.health.min_healthy_time = seconds(2 + numbers.below(4));
+    let soak = seconds(2 + numbers.below(4));
+    spec.health.min_healthy_time = soak;
     if policy != Policy::AllAtOnce && numbers.below(3) == 0 {
         let pause = Some(seconds(numbers.below(20)));
         spec.checkpoints = vec![Checkpoint { percentage: 40, pause, expires: None }];
@@ -132,6 +133,8 @@ async fn keeps_its_promises(clock: &Arc<SharedClock>, seed: u64) {
     let wanted = if is_good { format!("app:{tag}") } else { "app:v1".to_owned() };
     assert_eq!(fake.image(), wanted, "{case}");
     assert_eq!(fake.left(), Vec::<String>::new(), "{case}");
+    let unproven = fake.unproven(tag, soak);
+    assert!(!is_good || unproven.is_none(), "{case}: {unproven:?}");
     let window = Window::resolve(policy, size);
     let (least, most) = fake.extremes();
     assert!(least >= window.floor(), "{case}: {least} of {} served", window.floor());
@@ -161,24 +164,6 @@ fn floor_and_ceiling_hold_and_nothing_is_left_whatever_is_rolled() {
 #[test]
 fn floor_and_ceiling_hold_and_nothing_is_left_in_as_many_others() {
     keep_their_promises(250..500);
-}
-
-/// Right after the patch the status still is of the rollout before, and calls that complete.
-#[test]
-fn success_is_not_told_before_every_pod_has_soaked() {
-    in_virtual_time(|clock| async move {
-        let clock = &clock;
-        let fake = FakeWorkload::new(clock, 4, Settings::default());
-        let spec = deployment(Policy::AllAtOnce, false);
-        let began = fake.clock.now();
-        let (report, _) = roll(&fake, "v2", spec).await;
-        assert_eq!(report.outcome, Outcome::Succeeded);
-        let took = fake.clock.now().since(began);
-        assert!(took >= seconds(2), "{took:?}");
-        assert!(report.instances.iter().all(|instance| instance.serves), "{report:?}");
-        let (again, _) = roll(&fake, "v2", deployment(Policy::AllAtOnce, false)).await;
-        assert_eq!((again.outcome, again.elapsed_ms), (Outcome::Succeeded, 0));
-    });
 }
 
 /// A look costs four calls, and one more while a pod is not ready.

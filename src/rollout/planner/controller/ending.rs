@@ -4,6 +4,7 @@ use rolling_provider::{Action, ControllerStatus, Extent};
 
 use super::super::halt::{is_halted, is_refused, noted, outcome};
 use super::super::input::Input;
+use super::super::view::has_replaced_all;
 use super::super::{Plan, Step, Verdict, View, hook, launch};
 use super::conclude::{put_back, wait_for_change};
 use super::phase;
@@ -67,7 +68,7 @@ impl EndingContext<'_> {
         let EndingContext { input, status, record, .. } = *self;
         let has_begun = input.look.template.as_ref() == Some(&record.to)
             || (record.rolls_back && input.look.template == record.completed);
-        let continues = has_begun && !status.complete;
+        let continues = has_begun && !has_replaced_all(input, status);
         match self.halt.ending {
             Ending::Paused | Ending::Aborted if continues => self.stop(),
             // What a gate or a hook has refused must not reach the others by itself.
@@ -133,7 +134,7 @@ impl EndingContext<'_> {
 
     /// Returns the last step: the final record, or its removal when it has nothing left to say.
     fn last(&self) -> Vec<Step> {
-        let EndingContext { input, view, status, halt, record, .. } = *self;
+        let EndingContext { input, status, halt, record, .. } = *self;
         let phase = Phase::Halted(halt.ending);
         if halt.ending == Ending::Paused {
             let pause_changed_at = Some(input.now);
@@ -142,9 +143,8 @@ impl EndingContext<'_> {
         // A fleet that runs only the completed revision, and is to, is as it was before.
         let is_as_before = record.completed.is_some()
             && input.look.template == record.completed
-            && status.complete
-            && !status.is_stopped()
-            && view.members.iter().all(|member| member.instance.revision == record.completed);
+            && has_replaced_all(input, status)
+            && !status.is_stopped();
         if is_as_before || halt.is_unrestored() {
             return launch::erase(input, record);
         }

@@ -4,6 +4,7 @@ use rolling_provider::{ControllerStatus, Extent};
 
 use super::super::View;
 use super::super::input::Input;
+use super::super::view::has_replaced_all;
 use super::partition;
 use super::step::{self, ControllerPhase};
 use crate::model::spec::Policy;
@@ -25,17 +26,18 @@ pub(super) fn phase(
     }
     // Kubernetes counts in whole seconds, and may call an instance available up to a second early.
     let has_soaked = view.unsoaked().next().is_none();
-    if status.complete && has_soaked {
+    let is_complete = has_replaced_all(input, status);
+    if is_complete && has_soaked {
         return ControllerPhase::Complete;
     }
     if let Some(partition) = status.partition {
         return partition::phase(input, view, status, record, partition);
     }
     let goal = step::goal_of(input, view, status, record);
-    if !holds(input, size, goal) || status.complete {
+    if !holds(input, size, goal) || is_complete {
         // This engine has let it go, and does not pause a rollout that is one step.
         let ours = input.state.rolled_to.is_some() && !input.state.direction.resume;
-        return match status.paused && !status.complete {
+        return match status.paused && !is_complete {
             true if ours && !step::is_stepped(input) => ControllerPhase::StoppedByOthers,
             true => ControllerPhase::GoOn,
             false => ControllerPhase::Waiting,

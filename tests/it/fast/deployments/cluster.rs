@@ -6,8 +6,8 @@ use std::time::Duration;
 use hyper::{Request, Response};
 use rolling_kubernetes::{Kubernetes, TransportError, WorkloadKind, WorkloadTarget};
 use rolling_kubernetes_testing::{
-    Cluster, Delivery, Dropped, InMemoryService, ObjectKind, Settings, SizeWitness,
-    ThirdPartyWrite, head, read,
+    Cluster, Delivery, Dropped, InMemoryService, ObjectKind, SetSize, Settings, SizeWitness,
+    ThirdPartyWrite, TimelineEntry, head, read,
 };
 use rolling_provider::{Clock as _, Fleet, Timestamp};
 use rolling_simulator::EPOCH;
@@ -158,6 +158,25 @@ impl FakeWorkload {
             left.push("a pause".to_owned());
         }
         left
+    }
+
+    /// Returns why it cannot be said that all run `app:TAG` and have been ready for `soak`, as the cluster
+    /// itself has seen it; nothing where it can.
+    pub fn unproven(&self, tag: &str, soak: Duration) -> Option<String> {
+        self.service.with(|cluster| {
+            let image = format!("app:{tag}");
+            let entries: Vec<_> = cluster.timeline().of(NAMESPACE, NAME).collect();
+            let all_ready = |entry: &&&TimelineEntry| {
+                let is_new = |set: &&SetSize| set.image == image && set.current;
+                let new = entry.sets.iter().filter(is_new).map(|set| set.ready).sum::<i64>();
+                new == entry.replicas
+            };
+            let proven = entries.iter().rev().take_while(all_ready).last();
+            let since = proven.map(|entry| cluster.now().saturating_sub(entry.at));
+            let is_alone = entries.last().is_some_and(|it| it.sum(|set| set.live) == it.replicas);
+            (!is_alone || since.is_none_or(|since| since < soak))
+                .then(|| format!("{since:?} of {soak:?}: {:?}", entries.last()))
+        })
     }
 
     /// Returns how many took requests at least, and how many were asked for at most, since the beginning.
