@@ -35,6 +35,7 @@ DEFAULT = HERE.parent.parent / "target" / "lab"
 ENTRY_POINTS = """\
 [localstack.aws.provider]
 autoscaling:default = rolling_lab.plugin:autoscaling
+elasticbeanstalk:default = rolling_lab.plugin:elasticbeanstalk
 elbv2:default = rolling_lab.plugin:elbv2
 
 [localstack.hooks.on_infra_start]
@@ -69,7 +70,7 @@ def start(python: Path, root: Path, port: int, speed: float) -> tuple[subprocess
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "LOCALSTACK_"))},
         "GATEWAY_LISTEN": f"127.0.0.1:{port}",
-        "SERVICES": "ec2,elbv2,autoscaling,cloudwatch,s3,ssm,sts",
+        "SERVICES": "ec2,elbv2,autoscaling,elasticbeanstalk,cloudwatch,s3,ssm,sts",
         "EAGER_SERVICE_LOADING": "1",
         "SKIP_SSL_CERT_DOWNLOAD": "1",
         "DISABLE_EVENTS": "1",

@@ -24,7 +24,7 @@ from .elbv2 import describe_health, described
 from .model import World
 
 LOG = logging.getLogger(__name__)
-SERVICES = {"ec2", "elbv2", "autoscaling", "cloudwatch", "s3", "ssm", "sts"}
+SERVICES = {"ec2", "elbv2", "autoscaling", "elasticbeanstalk", "cloudwatch", "s3", "ssm", "sts"}
 KINDS = {"throttle", "rate", "deny", "error", "drop_before", "drop_after", "lag"}
 READS = ("Describe", "Get", "Head", "List", "Search")
 NOT_ALLOWED = "User: arn:aws:iam::lab is not authorized to perform: {action}"
@@ -52,9 +52,16 @@ REFUSALS["rate"] = REFUSALS["throttle"]
 # The only reads that lag.
 GROUPS = "autoscaling.DescribeAutoScalingGroups"
 HEALTH = "elbv2.DescribeTargetHealth"
+# These know their own past, and are only told how far back to look.
+OWN_PAST = {
+    "elasticbeanstalk.DescribeEnvironments",
+    "elasticbeanstalk.DescribeInstancesHealth",
+    "elasticbeanstalk.DescribeEnvironmentHealth",
+}
 # How often a snapshot is taken while only time passes; after a write it is taken at once.
 EVERY = 0.2
 CONNECTION = "lab.connection"
+AS_OF = "lab.as_of"
 
 
 @dataclass
@@ -68,6 +75,7 @@ class Fault:
     seen: int = 0  # matching calls so far
     bucket: float = 0.0  # how many a rate lets pass now
     filled: float = 0.0  # when that was counted
+    since: float = 0.0  # when it was asked for
 
     def __post_init__(self):
         if self.kind not in KINDS:
@@ -80,7 +88,7 @@ class Fault:
             raise ValueError("a rate, and nothing else, has per_second above 0")
 
     def matches(self, action: str) -> bool:
-        if self.kind == "lag" and action not in (GROUPS, HEALTH):
+        if self.kind == "lag" and action not in {GROUPS, HEALTH} | OWN_PAST:
             return False
         if self.action in ("reads", "mutations"):
             return is_read(action) == (self.action == "reads")
@@ -135,7 +143,7 @@ class Faults:
         faults = []
         for each in wanted:
             count = {"count": None} if each.get("kind") in ("lag", "rate") else {}
-            faults.append(Fault(**(count | each)))
+            faults.append(Fault(**(count | each), since=now()))
         # A call has one fault; refusing or losing it comes before a lag.
         faults.sort(key=lambda fault: fault.kind == "lag")
         with self.lock:
@@ -298,7 +306,9 @@ def before(chain, context, response) -> None:
         response.status_code = 0  # for the log of calls
         drop(context)
         chain.stop()
-    if fault.kind == "lag":
+    if fault.kind == "lag" and action in OWN_PAST:
+        setattr(context, AS_OF, max(now() - fault.seconds, fault.since))
+    elif fault.kind == "lag":
         snapshot = faults_of(context.account_id).past(fault.seconds)
         if snapshot:
             context.service_response = lagging(context, snapshot)

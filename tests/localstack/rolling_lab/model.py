@@ -8,7 +8,7 @@ import datetime
 import itertools
 import threading
 
-from . import commands, hooks, mixed, refresh, root_volumes, warm
+from . import beanstalk, commands, hooks, mixed, refresh, root_volumes, warm
 from .state import TIMES, TYPE, Group, Instance, TargetGroup
 from .targets import Targets
 
@@ -34,12 +34,13 @@ class World(Targets):
         """`cloud` launches and terminates EC2 instances, and knows templates and groups."""
         self.cloud = cloud
         self.lock = threading.RLock()
-        self.times = dict(TIMES, target_groups={})
+        self.times = dict(TIMES, target_groups={}) | beanstalk.TIMES
         self.groups: dict[str, Group] = {}
         self.targets: dict[str, TargetGroup] = {}
         self.plain: dict[str, Instance] = {}  # of no group
         self.commands = commands.Commands()
         self.root_volumes = root_volumes.RootVolumes()
+        self.beanstalk = beanstalk.Beanstalk(self)
         self.timeline: list[dict] = []
         self.now = 0.0
 
@@ -50,6 +51,7 @@ class World(Targets):
         looks = [source.moments(self, now) for source in (refresh, commands, root_volumes)]
         for moment in sorted(itertools.chain(*looks)):
             self._advance(moment)
+        self.beanstalk.advance(now)
 
     def _advance(self, now: float) -> None:
         self.now = now

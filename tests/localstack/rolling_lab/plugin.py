@@ -12,7 +12,7 @@ from localstack.services.edge import ROUTER
 from localstack.services.moto import call_moto
 from localstack.services.plugins import Service, aws_provider
 
-LOGGED = {"ec2", "elbv2", "autoscaling", "cloudwatch", "s3", "ssm", "sts"}
+LOGGED = {"ec2", "elbv2", "autoscaling", "elasticbeanstalk", "cloudwatch", "s3", "ssm", "sts"}
 
 
 def service(name: str, overrides: dict, checks: dict) -> Service:
@@ -40,6 +40,14 @@ def autoscaling():
     from .autoscaling import OVERRIDES
 
     return service("autoscaling", OVERRIDES, {})
+
+
+@aws_provider()
+def elasticbeanstalk():
+    from .api_beanstalk import CALLS
+
+    # moto's would know nothing of the environments of the lab.
+    return Service("elasticbeanstalk", skeleton=Skeleton(load_service("elasticbeanstalk"), CALLS))
 
 
 def readable(value):
@@ -95,7 +103,7 @@ def tell_the_time():
 # Before the services are loaded.
 @hooks.on_infra_start(priority=10)
 def open_lab():
-    from . import compat, consistency, faults, forwarding, plain, validation
+    from . import compat, consistency, door_beanstalk, faults, forwarding, plain, validation
     from .door import ROUTES
 
     faults.know_connections()
@@ -116,5 +124,6 @@ def open_lab():
     run_custom_response_handlers.append(consistency.after)
     run_custom_response_handlers.append(log_call)
     run_custom_response_handlers.append(faults.after)
-    for path, handler in (ROUTES | plain.ROUTES | api_volumes.ROUTES).items():
+    routes = ROUTES | plain.ROUTES | api_volumes.ROUTES | door_beanstalk.ROUTES
+    for path, handler in routes.items():
         ROUTER.add(f"/_lab/<account_id>/{path}", handler, methods=["GET", "PUT", "DELETE"])
