@@ -1,15 +1,10 @@
 #!/usr/bin/env python3
 """Tests the lab's Elastic Beanstalk: starts a lab, or takes that of ROLLING_TEST_ENDPOINT."""
 
-import contextlib
 import itertools
-import json
 import os
-import subprocess
 import sys
-import time
 import unittest
-import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -17,126 +12,14 @@ sys.path.insert(0, str(HERE))
 import lab  # noqa: E402
 
 try:
-    import boto3
     from botocore.exceptions import ClientError
-    from botocore.validate import ParamValidator
 except ImportError:
     python = str(lab.install(lab.DEFAULT))
     os.execv(python, [python, __file__, *sys.argv[1:]])
 
-COMMAND = "aws:elasticbeanstalk:command"
-SPLITTING = "aws:elasticbeanstalk:trafficsplitting"
-TAKEN_BACK = ("Immutable", "TrafficSplitting")
-POLICIES = ("AllAtOnce", "Rolling", "RollingWithAdditionalBatch", *TAKEN_BACK)
-QUICK = {
-    "eb_deploy": 1, "eb_settings": 2, "eb_cleanup": 1, "eb_health": 0.2, "eb_timeout": 4,
-    "eb_late": 6, "eb_evaluation": 2, "boot": 1, "register": 0.5, "drain": 0.5,
-}  # fmt: skip
-VERSIONS = ["v1", "v2"] + [f"v2-{b}" for b in ("bad", "bad2", "unhealthy", "slow", "hang", "late")]
-_accounts = itertools.count(os.getpid() * 1000 + 100_000_000_000)
-
-
-def policy(name: str, kind: str = "Percentage", size: int = 30) -> list[dict]:
-    wanted = {"DeploymentPolicy": name, "BatchSizeType": kind, "BatchSize": str(size)}
-    return [{"Namespace": COMMAND, "OptionName": n, "Value": v} for n, v in wanted.items()]
-
-
-def setUpModule():
-    global endpoint, process
-    endpoint, process = os.environ.get("ROLLING_TEST_ENDPOINT"), None
-    if not endpoint:
-        command = [sys.executable, str(HERE / "lab.py"), "serve", "--speed", "20"]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        process = subprocess.Popen(command, **pipes)
-        endpoint = json.loads(process.stdout.readline())["endpoint"]
-
-
-def tearDownModule():
-    if process:
-        process.stdin.close()
-        process.wait()
-        process.stdout.close()
-
-
-class Beanstalk(unittest.TestCase):
-    """One environment of ten instances in an account of its own."""
-
-    def setUp(self):
-        self.account = str(next(_accounts))
-        keys = {"aws_access_key_id": self.account, "aws_secret_access_key": "test"}
-        config = boto3.session.Config(retries={"total_max_attempts": 1})
-        self.aws = boto3.client(
-            "elasticbeanstalk", "us-east-1", endpoint_url=endpoint, config=config, **keys
-        )
-        self.aws.meta.events.register("after-call", self.fits)
-        self.door("times", QUICK)
-
-    def fits(self, http_response, parsed, model, **_):
-        """Holds every answer to the service's model."""
-        if http_response.status_code < 300 and model.output_shape:
-            shown = {k: v for k, v in parsed.items() if k != "ResponseMetadata"}
-            report = ParamValidator().validate(shown, model.output_shape)
-            self.assertFalse(report.has_errors(), report.generate_report())
-
-    def door(self, path: str, body=None):
-        url = f"{endpoint}/_lab/{self.account}/{path}"
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(url, data, method="GET" if body is None else "PUT")
-        request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request) as told:
-            return json.load(told)
-
-    def make(self, options: list[dict] | None = None, **more):
-        want = {"name": "web-prod", "application": "web", "size": 10, "version": "v1"}
-        want |= {"versions": VERSIONS, "option_settings": options or []} | more
-        return self.door("environment", want)
-
-    def shown(self) -> dict:
-        return self.aws.describe_environments(EnvironmentNames=["web-prod"])["Environments"][0]
-
-    def model(self) -> dict:
-        return self.door("environments/web-prod")
-
-    def update(self, label: str) -> str:
-        answer = self.aws.update_environment(EnvironmentName="web-prod", VersionLabel=label)
-        self.assertEqual(answer["Status"], "Updating")
-        return answer["ResponseMetadata"]["RequestId"]
-
-    def until(self, what, seconds: float = 10):
-        end = time.monotonic() + seconds
-        while not what():
-            self.assertLess(time.monotonic(), end, self.model())
-            time.sleep(0.02)
-
-    def ready(self):
-        self.until(lambda: self.shown()["Status"] == "Ready")
-
-    def deploy(self, label: str) -> str:
-        request = self.update(label)
-        self.ready()
-        return request
-
-    def messages(self, **asked) -> list[str]:
-        """The oldest first."""
-        told = self.aws.describe_events(EnvironmentName="web-prod", **asked)["Events"]
-        return [event["Message"] for event in reversed(told)]
-
-    def deployed(self) -> dict[tuple[str, str], int]:
-        counts: dict[tuple[str, str], int] = {}
-        for each in self.model()["instances"].values():
-            key = (each["deployment"]["VersionLabel"], each["deployment"]["Status"])
-            counts[key] = counts.get(key, 0) + 1
-        return counts
-
-    def batches(self) -> list[int]:
-        return [len(batch["instances"]) for batch in self.model()["batches"]]
-
-    @contextlib.contextmanager
-    def refused(self, code: str, message: str):
-        with self.assertRaises(ClientError) as caught:
-            yield
-        error = caught.exception.response["Error"]
-        self.assertEqual((error["Code"], error["Message"]), (code, message))
+from beanstalk_case import COMMAND, SPLITTING, TAKEN_BACK, Beanstalk, policy  # noqa: E402
+from beanstalk_case import serve as setUpModule  # noqa: E402, F401
+from beanstalk_case import stop as tearDownModule  # noqa: E402, F401
 
 
 class Success(Beanstalk):
@@ -209,29 +92,38 @@ class Failure(Beanstalk):
             "RollingWithAdditionalBatch": {("v1", "Deployed"): 10},
         }.items():
             with self.subTest(name):
-                self.setUp()
-                self.make(policy(name))
-                request = self.deploy("v2-bad")
-                self.assertEqual(self.deployed(), deployed)
-                self.assertEqual(self.shown()["VersionLabel"], "v2-bad")
-                told = self.messages(RequestId=request, Severity="ERROR")
+                case = self.another()
+                case.make(policy(name))
+                request = case.deploy("v2-bad")
+                self.assertEqual(case.deployed(), deployed)
+                self.assertEqual(case.shown()["VersionLabel"], "v2-bad")
+                told = case.messages(RequestId=request, Severity="ERROR")
                 self.assertRegex(told[0], "^Command failed on instance i-.*: Return code: 1 Output")
                 self.assertIn("Failed to deploy application.", told)
 
     def test_bad_is_taken_back(self):
+        cases = []
         for name, bad in itertools.product(TAKEN_BACK, ("bad", "unhealthy", "hang", "late")):
+            case = self.another()
+            case.make(policy(name), size=3)
+            before = set(case.model()["instances"])
+            cases.append((case, name, bad, before, case.update(f"v2-{bad}")))
+        for case, name, bad, before, request in cases:
             with self.subTest(name, bad=bad):
-                self.setUp()
-                self.make(policy(name), size=3)
-                before = set(self.model()["instances"])
-                request = self.update(f"v2-{bad}")
-                self.assertEqual(self.shown()["VersionLabel"], f"v2-{bad}")
-                self.ready()
-                self.assertEqual(set(self.model()["instances"]), before)
-                self.assertEqual(self.shown()["VersionLabel"], "v1")
-                told = self.messages(RequestId=request)
+                case.ready()
+                self.assertEqual(set(case.model()["instances"]), before)
+                self.assertEqual(case.shown()["VersionLabel"], "v1")
+                told = case.messages(RequestId=request)
                 self.assertIn("Failed to deploy application.", told)
                 self.assertRegex(told[-1], "reverted to the previous configuration setting")
+
+    def test_what_may_be_taken_back_may_show_the_old_label(self):
+        self.door("times", {"label_meanwhile": "old"})
+        self.make(policy("Immutable"), size=1)
+        answer = self.aws.update_environment(EnvironmentName="web-prod", VersionLabel="v2")
+        self.assertEqual(answer["VersionLabel"], "v1")
+        self.ready()
+        self.assertEqual(self.shown()["VersionLabel"], "v2")
 
     def test_label_may_be_the_old_one_again(self):
         self.door("times", {"label_after_failure": "old"})
@@ -269,6 +161,7 @@ class Failure(Beanstalk):
         self.assertIn("have not responded", " ".join(self.messages(RequestId=request)))
 
     def test_timed_out_but_finished(self):
+        self.door("times", {"eb_late": 30})
         self.make(policy("AllAtOnce"))
         request = self.deploy("v2-late")
         self.assertEqual(self.deployed(), {("v2-late", "In Progress"): 10})
@@ -283,6 +176,7 @@ class Abort(Beanstalk):
         self.aws.abort_environment_update(EnvironmentName="web-prod")
 
     def test_rolling_stays_mixed(self):
+        self.door("times", {"eb_deploy": 4})
         self.make(policy("Rolling"))
         self.update("v2-slow")
         self.until(lambda: len(self.model()["batches"]) == 2)
@@ -300,25 +194,26 @@ class Abort(Beanstalk):
         self.ready()
         self.assertEqual(self.deployed(), {("v2-hang", "Failed"): 3, ("v1", "Deployed"): 7})
 
-    def test_immutable_and_traffic_splitting_go_back(self):
-        for name in TAKEN_BACK:
-            with self.subTest(name):
-                self.setUp()
-                self.door("times", {"eb_evaluation": 3600})
-                self.make(policy(name), size=3)
-                before = set(self.model()["instances"])
-                self.update("v2" if name == "TrafficSplitting" else "v2-slow")
-                self.until(lambda: self.model()["batches"])
-                if name == "TrafficSplitting":
-                    self.until(lambda: self.model()["traffic"] == 10)
-                self.assertTrue(self.shown()["AbortableOperationInProgress"])
-                self.abort()
-                self.ready()
-                self.assertEqual(set(self.model()["instances"]), before)
-                self.assertEqual(self.shown()["VersionLabel"], "v1")
+    def goes_back(self, name: str, label: str, when):
+        self.door("times", {"eb_evaluation": 3600, "eb_deploy": 4})
+        self.make(policy(name), size=3)
+        before = set(self.model()["instances"])
+        self.update(label)
+        self.until(when)
+        self.assertTrue(self.shown()["AbortableOperationInProgress"])
+        self.abort()
+        self.ready()
+        self.assertEqual(set(self.model()["instances"]), before)
+        self.assertEqual(self.shown()["VersionLabel"], "v1")
+
+    def test_immutable_goes_back(self):
+        self.goes_back("Immutable", "v2-slow", lambda: self.model()["batches"])
+
+    def test_traffic_splitting_goes_back(self):
+        self.goes_back("TrafficSplitting", "v2", lambda: self.model()["traffic"] == 10)
 
     def test_not_in_the_clean_up(self):
-        self.door("times", {"eb_cleanup": 10})
+        self.door("times", {"eb_cleanup": 60})
         self.make(policy("AllAtOnce"))
         self.update("v2")
         self.until(lambda: not self.shown()["AbortableOperationInProgress"])
@@ -339,8 +234,8 @@ class Calls(Beanstalk):
         return answer["ConfigurationSettings"]
 
     def test_must_be_ready(self):
-        self.make(policy("Rolling"))
-        self.update("v2")
+        self.make(policy("Rolling"), size=2)
+        self.update("v2-slow")
         message = (
             "Environment named web-prod is in an invalid state for this operation. Must be Ready."
         )
@@ -376,6 +271,7 @@ class Calls(Beanstalk):
         self.assertEqual([v["Status"] for v in found["ApplicationVersions"]], ["Processed"])
 
     def test_settings_only(self):
+        self.door("times", {"eb_settings": 12})
         self.make(policy("AllAtOnce"))
         before = self.model()["instances"]
         wanted = policy("Immutable") + [
@@ -416,7 +312,7 @@ class Calls(Beanstalk):
         self.assertNotIn("HealthStatus", self.shown())
 
     def test_health_is_late(self):
-        self.door("times", {"eb_health": 10, "eb_cleanup": 0})
+        self.door("times", {"eb_health": 30, "eb_cleanup": 0})
         self.make(policy("AllAtOnce"))
         self.deploy("v2")
 
@@ -449,7 +345,7 @@ class Calls(Beanstalk):
             self.door("faults", [{"kind": "throttle", "action": "elasticbeanstalk.Describe*"}])
             self.shown()
         self.assertEqual(caught.exception.response["Error"]["Code"], "Throttling")
-        self.door("faults", [{"kind": "lag", "seconds": 4}])
+        self.door("faults", [{"kind": "lag", "seconds": 20}])
         self.update("v2")
         self.assertEqual(self.shown()["Status"], "Ready")
         self.until(lambda: self.shown()["Status"] == "Updating")

@@ -8,7 +8,9 @@ from .beanstalk import SEVERITIES, Beanstalk, Environment, Server
 from .cloud import account, now
 from .faults import AS_OF
 
+EXACT = 0.0005  # seconds; times of events are in milliseconds
 STACK = "64bit Amazon Linux 2023 v4.3.0 running Python 3.11"
+PLATFORM = "Python 3.11 running on 64bit Amazon Linux 2023/4.3.0"
 METRICS = {
     "Duration": 10,
     "RequestCount": 45,
@@ -91,7 +93,7 @@ def described(world: Beanstalk, state: Environment, health: Environment) -> dict
         "ApplicationName": state.application,
         "VersionLabel": state.label,
         "SolutionStackName": STACK,
-        "PlatformArn": f"arn:aws:elasticbeanstalk:{region}::platform/{STACK.split(' v4')[0]}/4.3.0",
+        "PlatformArn": f"arn:aws:elasticbeanstalk:{region}::platform/{PLATFORM}",
         "EndpointURL": f"awseb-{state.id}.{region}.elb.amazonaws.com",
         "CNAME": f"{name}.{region}.elasticbeanstalk.com",
         "DateCreated": moment(state.made),
@@ -299,8 +301,8 @@ def asked_for(world: Beanstalk, request: dict, event: dict) -> bool:
         and request.get("RequestId") in (None, event["request_id"])
         and request.get("VersionLabel") in (None, event["label"])
         and SEVERITIES.index(event["severity"]) >= least
-        and (start is None or event["at"] >= start.timestamp())
-        and (end is None or event["at"] < end.timestamp())
+        and (start is None or event["at"] >= start.timestamp() - EXACT)
+        and (end is None or event["at"] < end.timestamp() - EXACT)
     )
 
 

@@ -187,7 +187,7 @@ class Beanstalk:
     ) -> None:
         self.events.append(
             {
-                "at": self.now + late,
+                "at": int((self.now + late) * 1000) / 1000,  # as precise as it is shown
                 "number": len(self.events),
                 "message": message,
                 "severity": severity,

@@ -37,6 +37,7 @@ class Steps:
         self.request_id = request_id
         self.before = environment.label
         self.label = environment.label
+        self.number = environment.deployments
         self.policy = environment.settings[COMMAND, "DeploymentPolicy"]
         self.takes_back = self.policy in ("Immutable", "TrafficSplitting")
         self.retired: list[Server] = []  # terminated in the clean-up
@@ -94,7 +95,7 @@ class Steps:
             if server.healthy:
                 server.healthy = False
                 self.world.tell("unhealthy", environment, server)
-            self.deployment(server, "In Progress", began)
+            self.deployment(server, "In Progress", began, number)
             self.world.tell("deploying", environment, server, batch=number, version=self.label)
         if behaviour in ("hang", "late"):
             yield from self.wait(self.allowed(), abortable=True)
@@ -109,22 +110,23 @@ class Steps:
             self.tell_failed(servers)
             raise Failed
 
-    def deployment(self, server: Server, status: str, began: float) -> None:
+    def deployment(self, server: Server, status: str, began: float, batch: int = 0) -> None:
         server.deployment = {
             "VersionLabel": self.label,
-            "DeploymentId": self.environment.deployments,
+            "DeploymentId": self.number,
             "Status": status,
+            "batch": batch,
             "began": began,
             "at": self.world.now,
         }
 
     def end_command(self, server: Server, status: str) -> None:
         """A command that fails leaves the version before running."""
-        self.deployment(server, status, server.deployment["began"])
+        began, batch = server.deployment["began"], server.deployment["batch"]
+        self.deployment(server, status, began, batch)
         server.error = OUTPUT if status == "Failed" else None
         if status == "Deployed":
-            number = self.environment.batches[-1]["number"]
-            server.label, server.ill = self.label, self.behaviour(number) == "unhealthy"
+            server.label, server.ill = self.label, self.behaviour(batch) == "unhealthy"
         kind = "deployed" if status == "Deployed" else "failed"
         self.world.tell(kind, self.environment, server, version=self.label)
         if server.registered:
@@ -154,16 +156,16 @@ class Steps:
 
     def finish_late(self, servers: list[Server]) -> Generator:
         """Lets commands end that nobody waits for any more, unless another has begun."""
-        number = self.environment.deployments
         yield from self.wait(self.times["eb_late"])
         live = self.environment.servers
-        done = [s for s in servers if s.id in live and s.deployment["DeploymentId"] == number]
+        done = [s for s in servers if s.id in live and s.deployment["DeploymentId"] == self.number]
+        done = [s for s in done if s.deployment["Status"] == "In Progress"]
         for server in done:
             self.end_command(server, "Deployed")
         for server in [s for s in done if not s.registered]:
             self.world.register(self.environment, server)
         yield from self.wait(self.times["register"])
-        for server in [s for s in done if s.registered and not s.healthy]:
+        for server in [s for s in done if s.id in live and s.registered and not s.healthy]:
             self.world.judge(self.environment, server)
 
     def enter(self, servers: list[Server]) -> Generator:
@@ -183,13 +185,13 @@ class Steps:
             self.say(f"{message}. Aborting the operation.", "ERROR")
             raise Failed
 
-    def launch(self, count: int, group: str) -> Generator:
-        """Launches instances, and waits until they are up."""
+    def launch(self, count: int, group: str, stay: bool = False) -> Generator:
+        """Launches instances, and waits until they are up. Unless they stay, they are terminated at
+        the end."""
         servers = [self.world.launch(self.environment, group) for _ in range(count)]
-        if group != self.environment.group or self.policy == "RollingWithAdditionalBatch":
-            self.retired += servers  # unless the deployment succeeds
-        boot = self.times["boot"]
-        yield from self.wait(boot, abortable=True)
+        if not stay:
+            self.retired += servers
+        yield from self.wait(self.times["boot"], abortable=not stay)
         for server in servers:
             server.booting = False
         self.announce("Added", servers, "to")

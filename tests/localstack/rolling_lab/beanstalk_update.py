@@ -29,7 +29,7 @@ class Update(Policies):
         environment = self.environment
         environment.deployments += 1
         environment.batches = []
-        self.label = label
+        self.label, self.number = label, environment.deployments
         if not (self.takes_back and self.times["label_meanwhile"] == "old"):
             environment.label = label
         self.begin(self._deploy())
@@ -44,7 +44,7 @@ class Update(Policies):
         try:
             yield from POLICIES[self.policy](self)
             environment.label = self.label
-            environment.expected = (self.label, environment.deployments)
+            environment.expected = (self.label, self.number)
         except Aborted:
             yield from self.give_up(failed=False)
             self.say(f"Environment named {environment.name} aborted operation.", "WARN")
@@ -143,11 +143,11 @@ class Update(Policies):
     def replace_all(self) -> Generator:
         """Replaces every instance at once: settings of the instances themselves have changed."""
         old = self.current()
+        self.environment.abortable = False
         yield from self.leave(old)
         for server in old:
             self.world.terminate(self.environment, server)
-        new = yield from self.launch(len(old), self.environment.group)
-        self.retired = []
+        new = yield from self.launch(len(old), self.environment.group, stay=True)
         for server in new:
             self.deployment(server, "Deployed", self.world.now)
             server.label = self.label
