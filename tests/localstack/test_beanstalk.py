@@ -73,15 +73,15 @@ class Success(Beanstalk):
         self.assertEqual(batches, [1] * 3 + [2] * 3 + [3] * 3 + [4])
 
     def test_fixed_batches_and_rounding(self):
-        self.make(policy("Rolling", "Fixed", 4), size=5)
+        self.make(policy("Rolling", "Fixed", 2), size=3)
         self.deploy("v2")
-        self.assertEqual(self.batches(), [4, 1])
+        self.assertEqual(self.batches(), [2, 1])
         self.aws.update_environment(
             EnvironmentName="web-prod", OptionSettings=policy("Rolling", "Percentage", 15)
         )
         self.ready()
         self.deploy("v1")
-        self.assertEqual(self.batches(), [1] * 5)
+        self.assertEqual(self.batches(), [1] * 3)
 
 
 class Failure(Beanstalk):
@@ -161,7 +161,7 @@ class Failure(Beanstalk):
         self.assertIn("have not responded", " ".join(self.messages(RequestId=request)))
 
     def test_timed_out_but_finished(self):
-        self.door("times", {"eb_late": 30})
+        self.door("times", {"eb_late": 20})
         self.make(policy("AllAtOnce"))
         request = self.deploy("v2-late")
         self.assertEqual(self.deployed(), {("v2-late", "In Progress"): 10})
@@ -176,7 +176,7 @@ class Abort(Beanstalk):
         self.aws.abort_environment_update(EnvironmentName="web-prod")
 
     def test_rolling_stays_mixed(self):
-        self.door("times", {"eb_deploy": 4})
+        self.door("times", {"eb_deploy": 3})
         self.make(policy("Rolling"))
         self.update("v2-slow")
         self.until(lambda: len(self.model()["batches"]) == 2)
@@ -312,7 +312,7 @@ class Calls(Beanstalk):
         self.assertNotIn("HealthStatus", self.shown())
 
     def test_health_is_late(self):
-        self.door("times", {"eb_health": 30, "eb_cleanup": 0})
+        self.door("times", {"eb_health": 20, "eb_cleanup": 0})
         self.make(policy("AllAtOnce"))
         self.deploy("v2")
 
@@ -345,7 +345,7 @@ class Calls(Beanstalk):
             self.door("faults", [{"kind": "throttle", "action": "elasticbeanstalk.Describe*"}])
             self.shown()
         self.assertEqual(caught.exception.response["Error"]["Code"], "Throttling")
-        self.door("faults", [{"kind": "lag", "seconds": 20}])
+        self.door("faults", [{"kind": "lag", "seconds": 14}])
         self.update("v2")
         self.assertEqual(self.shown()["Status"], "Ready")
         self.until(lambda: self.shown()["Status"] == "Updating")
