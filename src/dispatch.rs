@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use tokio::runtime::Builder;
 
-use crate::frontends::cli::{self, Arguments, print_json};
+use crate::frontends::cli::{self, Arguments, ConvertArguments, print_json};
 use crate::frontends::{ansible, json_rpc, schemas, terraform};
 use crate::host::process_context::ProcessContext;
 use crate::host::stdout::{has_failed, note, print_line};
@@ -73,6 +73,9 @@ enum Subcommands {
     },
     /// List everything that would prevent a rollout from completing; changes nothing
     Doctor(Arguments),
+    /// Turn settings of Elastic Beanstalk, Kubernetes, EC2 Auto Scaling or CodeDeploy into a
+    /// document; calls no cloud
+    Convert(ConvertArguments),
     /// Serve JSON-RPC 2.0 on standard input and output
     Serve {
         /// Refuse deployments with a gate or hook that runs a command on this host
@@ -136,6 +139,7 @@ pub fn run(args: impl Iterator<Item = OsString>, context: &ProcessContext) -> u8
                 cli::roll_back_to(&to, &args, context).await
             }
             Subcommands::Doctor(args) => cli::doctor(&args, context).await,
+            Subcommands::Convert(args) => cli::convert(&args),
             Subcommands::Serve { no_commands } => json_rpc::serve(!no_commands, context).await,
             Subcommands::Terraform => terraform::debug(&context.host, context).await,
             Subcommands::Schema => schema(),

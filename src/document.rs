@@ -36,7 +36,7 @@ pub(crate) use schema_check::{
 };
 pub use schema_check::{resolve, schema, types};
 pub(crate) use secret::without_secrets;
-pub(crate) use source::decode;
+pub(crate) use source::{Syntax, decode, looks_like};
 #[cfg(feature = "aws")]
 pub(crate) use traffic::steps as traffic_steps;
 pub use unknown::partial;

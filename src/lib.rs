@@ -62,6 +62,7 @@ pub mod dispatch;
 #[doc(hidden)]
 pub mod document;
 pub mod engine;
+mod foreign_settings;
 #[doc(hidden)]
 pub mod frontends;
 #[doc(hidden)]

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::cli::answers::{
-    ApplyLine, CommandAnswer, DoctorAnswer, OrRefused, PlanAnswer, StatusAnswer, ValidateAnswer,
+    ApplyLine, CommandAnswer, ConvertAnswer, DoctorAnswer, OrRefused, PlanAnswer, StatusAnswer,
+    ValidateAnswer,
 };
 use crate::deployment::schema::{DeploymentState, of};
 use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
@@ -24,6 +25,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("cli_status", of::<OrRefused<StatusAnswer>>()),
         ("cli_doctor", of::<OrRefused<DoctorAnswer>>()),
         ("cli_command", of::<OrRefused<CommandAnswer>>()),
+        ("cli_convert", of::<OrRefused<ConvertAnswer>>()),
         ("openrpc", crate::frontends::json_rpc::openrpc()),
     ]
 }

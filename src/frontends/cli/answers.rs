@@ -118,6 +118,15 @@ pub(crate) struct ExaminedDeployment {
     pub(crate) untried: Vec<&'static str>,
 }
 
+/// What `convert` prints.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ConvertAnswer {
+    /// The document, in Terraform's JSON syntax.
+    pub(crate) document: serde_json::Value,
+    /// What has no equivalent in it, and what is to be filled in; each with its place in the input.
+    pub(crate) warnings: Vec<Located>,
+}
+
 /// What `pause`, `resume`, `abort` and `rollback` print for each deployment, after the events of
 /// what they carry out themselves.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -39,30 +39,38 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// Returns a finding as text for people, with the file, line and column of its place.
     pub(super) fn located(&self, finding: &Diagnostic) -> String {
-        let file = self.name();
-        let positions = self.positions.get();
-        match positions.and_then(|positions| positions.nearest(&finding.pointer)) {
-            Some(position) => finding.text(Some(&format!("{file}:{position}"))),
-            None => format!("{}: {finding}", printable::line(&file)),
-        }
+        located(&self.file, self.positions.get(), finding)
     }
 
     /// Returns findings, each with the line and column of its place where it has them.
     pub(super) fn all_located(&self, found: &[Diagnostic]) -> Vec<Located> {
-        let each = found.iter().map(|finding| {
-            let positions = self.positions.get();
-            let position = positions.and_then(|positions| positions.nearest(&finding.pointer));
-            Located::new(finding.clone(), position)
-        });
-        each.collect()
+        all_located(self.positions.get(), found)
     }
+}
 
-    /// Returns what the document is read from, as a name for people.
-    fn name(&self) -> String {
-        match is_standard_input(&self.file) {
-            true => "standard input".into(),
-            false => self.file.display().to_string(),
-        }
+/// Returns a finding about `file` as text for people, with the line and column of its place.
+pub(super) fn located(file: &Path, positions: Option<&Positions>, finding: &Diagnostic) -> String {
+    let file = name(file);
+    match positions.and_then(|positions| positions.nearest(&finding.pointer)) {
+        Some(position) => finding.text(Some(&format!("{file}:{position}"))),
+        None => format!("{}: {finding}", printable::line(&file)),
+    }
+}
+
+/// Returns findings, each with the line and column of its place where it has them.
+pub(super) fn all_located(positions: Option<&Positions>, found: &[Diagnostic]) -> Vec<Located> {
+    let each = found.iter().map(|finding| {
+        let position = positions.and_then(|positions| positions.nearest(&finding.pointer));
+        Located::new(finding.clone(), position)
+    });
+    each.collect()
+}
+
+/// Returns what is read from `file`, as a name for people.
+fn name(file: &Path) -> String {
+    match is_standard_input(file) {
+        true => "standard input".into(),
+        false => file.display().to_string(),
     }
 }
 
@@ -89,11 +97,20 @@ fn read(file: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Says why `file` could not be read.
+fn failed(file: &Path, why: &dyn std::fmt::Display) -> Vec<Diagnostic> {
+    vec![Diagnostic::error("", format!("failed to read {}: {why}", name(file)))]
+}
+
+/// Reads the text in a file, or standard input for `-`.
+pub(super) fn read_text(file: &Path) -> Result<String, Vec<Diagnostic>> {
+    let bytes = read(file).map_err(|error| failed(file, &error))?;
+    decode(&bytes).map_err(|why| failed(file, &why))
+}
+
 /// Reads the document and selects the resources that `arguments` names.
 pub(super) fn load(arguments: &Arguments) -> Result<(Document, Vec<Resource>), Vec<Diagnostic>> {
-    let failed = |why: &dyn std::fmt::Display| {
-        vec![Diagnostic::error("", format!("failed to read {}: {why}", arguments.name()))]
-    };
+    let failed = |why: &dyn std::fmt::Display| failed(&arguments.file, why);
     let bytes = match arguments.bytes.get() {
         Some(bytes) => bytes,
         None => {
@@ -125,14 +142,25 @@ pub(super) fn load(arguments: &Arguments) -> Result<(Document, Vec<Resource>), V
 }
 
 pub(super) fn refuse(arguments: &Arguments, found: &[Diagnostic]) -> u8 {
-    match arguments.output {
+    refuse_file(&arguments.file, arguments.positions.get(), arguments.output, found)
+}
+
+/// Prints what is wrong with `file`. Returns the exit code.
+pub(super) fn refuse_file(
+    file: &Path,
+    positions: Option<&Positions>,
+    output: OutputFormat,
+    found: &[Diagnostic],
+) -> u8 {
+    match output {
         OutputFormat::Text => {
             for diagnostic in found {
-                print_line(&mut io::stderr(), &arguments.located(diagnostic));
+                print_line(&mut io::stderr(), &located(file, positions, diagnostic));
             }
         }
         OutputFormat::Json => {
-            print_json(&ValidateAnswer { valid: false, diagnostics: arguments.all_located(found) })
+            let diagnostics = all_located(positions, found);
+            print_json(&ValidateAnswer { valid: false, diagnostics });
         }
     }
     INVALID
