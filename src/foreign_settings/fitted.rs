@@ -34,8 +34,8 @@ const SAMPLE_ARN: &str =
 
 /// Returns the kind of target that `draft` is for.
 pub(super) fn kind(draft: &Draft, chosen: Option<&TargetId>) -> &'static TargetKind {
-    let known = |name: &&str| TARGET_KINDS.iter().find(|kind| kind.attribute == *name);
-    let by_default = draft.kinds.iter().find_map(|name| known(&name));
+    let known = |name: &&'static str| TARGET_KINDS.iter().find(|kind| kind.attribute == *name);
+    let by_default = draft.kinds.iter().find_map(known);
     chosen.map(|id| id.kind).or(by_default).unwrap_or(&TARGET_KINDS[0])
 }
 
@@ -200,7 +200,7 @@ fn complete_bounds(draft: &mut Draft, config: &mut Value) {
     let bounds = ["max_surge", "max_unavailable"];
     let before = &draft.attributes;
     let lost = |name: &&str| !is_none(&before[*name]) && is_none(&config[*name]);
-    let is_changed = before["policy"] != config["policy"] || bounds.iter().any(|it| lost(it));
+    let is_changed = before["policy"] != config["policy"] || bounds.iter().any(lost);
     let has_none = config["batch_size"].is_null() && bounds.iter().all(|it| is_none(&config[*it]));
     if config["policy"] == "rolling" && is_changed && has_none {
         let origin = draft.origin(if lost(&"max_surge") { "/max_surge" } else { "/policy" });

@@ -4,6 +4,7 @@
 mod blame;
 mod commands;
 mod conformance;
+mod convert;
 mod crash;
 #[cfg(feature = "kubernetes")]
 mod deployments;

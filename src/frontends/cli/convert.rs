@@ -16,9 +16,8 @@ pub(crate) struct ConvertArguments {
     /// Beanstalk, a Deployment or StatefulSet of Kubernetes, preferences of an instance refresh, an
     /// aws_autoscaling_group of Terraform, or a deployment configuration of CodeDeploy
     file: PathBuf,
-    /// What the document is for: auto_scaling_group/NAME, target_group/ARN,
-    /// kubernetes_deployment/NAMESPACE/NAME, kubernetes_stateful_set/NAMESPACE/NAME or
-    /// simulated_fleet/NAME. Default: what the settings themselves are for
+    /// What the document is for, by the id that an import takes: auto_scaling_group/NAME or
+    /// kubernetes_deployment/NAMESPACE/NAME, for instance. Default: what the settings are for
     #[arg(long, value_name = "ID", value_parser = TargetId::parse)]
     target: Option<TargetId>,
     /// How to print
