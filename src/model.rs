@@ -1,7 +1,7 @@
 //! The types that all other modules share: a deployment as specified, and the events of a rollout.
 
+mod delegated_report;
 pub mod event;
-mod instance_refresh_report;
 pub(crate) mod limits;
 pub(crate) mod moment;
 pub mod preview;

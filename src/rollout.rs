@@ -6,12 +6,12 @@ pub(crate) mod begun;
 pub(crate) mod conditions;
 pub(crate) mod conflict;
 pub mod control;
+pub(crate) mod delegated;
 #[cfg(test)]
 pub(crate) mod example;
 pub(crate) mod gate_failure;
 pub(crate) mod gates;
 pub(crate) mod hooks;
-pub(crate) mod instance_refresh;
 pub mod ownership;
 pub mod planner;
 pub(crate) mod recovery;

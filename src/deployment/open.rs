@@ -156,7 +156,7 @@ pub(crate) async fn end(
 ) -> Result<DeleteOutcome, OpenError> {
     let rollout = look(providers, config, caller).await?;
     // A refresh that an earlier configuration has begun would go on unattended.
-    if let Some(message) = rollout.foreign_instance_refresh() {
+    if let Some(message) = rollout.foreign_rollout() {
         return Ok(DeleteOutcome::Locked(message));
     }
     if rollout.under_way().is_some() {
@@ -168,7 +168,7 @@ pub(crate) async fn end(
                 return Ok(DeleteOutcome::Locked(report.reason.clone().unwrap_or_default()));
             }
             ControlOutcome::RanHere(report)
-                if report.instance_refresh.as_ref().is_some_and(|it| it.still_running) =>
+                if report.delegated_rollout.as_ref().is_some_and(|it| it.still_running) =>
             {
                 return Ok(DeleteOutcome::Locked(report.reason.clone().unwrap_or_default()));
             }

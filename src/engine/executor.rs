@@ -13,7 +13,7 @@ use crate::model::preview::Preview;
 use crate::model::wait::Wait;
 use crate::record::command::Command;
 use crate::rollout::control::CommandReply;
-use crate::rollout::instance_refresh::Idle;
+use crate::rollout::delegated::Idle;
 use crate::rollout::planner::Preflight;
 
 /// A rollout that is under way on a target, or waits for a decision.
@@ -61,12 +61,12 @@ pub(super) trait RolloutExecutor: Send + Sync {
     fn status(&self) -> Option<(&'static str, Option<String>)>;
 
     /// The latest refresh of the fleet, where the cloud carries the rollout out.
-    fn instance_refresh(&self) -> Option<&DelegatedRollout> {
+    fn delegated_rollout(&self) -> Option<&DelegatedRollout> {
         None
     }
 
     /// Returns a sentence about a refresh of another configuration that is under way.
-    fn foreign_instance_refresh(&self) -> Option<String> {
+    fn foreign_rollout(&self) -> Option<String> {
         None
     }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use rolling_provider::{DelegatedRollout, Effect, ProviderError};
+use rolling_provider::{DelegatedRollout, Effect, ProviderError, Revision};
 
 use super::caller::{NOTHING_DONE, RETRY_BUDGET, Stop};
-use super::instance_refresh::{InstanceRefreshExecutor, latest, rollout_controller};
+use super::delegated_executor::{DelegatedExecutor, latest, rollout_controller};
 use super::look_up::with_retries;
 use super::message::with_remedy;
 use super::retry::Retry;
@@ -13,13 +13,13 @@ use super::schedule::Schedule;
 use super::session::Session;
 use super::shown::LastReported;
 use super::start_error::StartError;
-use crate::model::event::{Event, InstanceRefreshStep, Outcome};
+use crate::model::event::{DelegatedRolloutStep, Event, Outcome};
 use crate::record::command::Command;
-use crate::rollout::instance_refresh::{
-    self, FollowOutcome, Following, RefreshDecision, foreign, is_obeyed, unsettled,
+use crate::rollout::delegated::{
+    self, DelegatedDecision, FollowOutcome, Following, foreign, is_obeyed, redeploys, unsettled,
 };
 
-impl InstanceRefreshExecutor {
+impl DelegatedExecutor {
     /// Starts or joins the refresh, or carries out `self.command` on it, and follows it.
     pub(super) async fn start_and_follow(&mut self, session: &mut Session<'_>) -> Outcome {
         // Other refreshes may have been followed since the target was looked up.
@@ -27,30 +27,30 @@ impl InstanceRefreshExecutor {
             return self.context.fail(StartError::GroupUnseen(error).to_string());
         }
         let command = self.command;
-        if let (Some(command), RefreshDecision::Nothing | RefreshDecision::Start) =
+        if let (Some(command), DelegatedDecision::Nothing | DelegatedDecision::Start) =
             (command, self.found().next())
         {
             let name = command.name();
             return self
                 .context
-                .fail(format!("the instance refresh was over before it could {name}"));
+                .fail(format!("the {} was over before it could {name}", self.kind()));
         }
         let id = match self.found().next() {
-            RefreshDecision::Nothing => {
+            DelegatedDecision::Nothing => {
                 let to = self.context.wanted.clone();
                 let message = |left| format!("no instance has to be replaced for {to}, but {left}");
                 return self.conclude_served(message, LastReported::default(), session).await;
             }
-            RefreshDecision::Foreign(found) => {
+            DelegatedDecision::Foreign(found) => {
                 let reason = foreign(found);
                 return self.leave_alone(reason);
             }
-            RefreshDecision::Join(found) => {
+            DelegatedDecision::Join(found) => {
                 let id = found.id.clone();
-                self.report_step(&id, InstanceRefreshStep::Joined, session);
+                self.report_step(&id, DelegatedRolloutStep::Joined, session);
                 id
             }
-            RefreshDecision::Start => match self.start(session).await {
+            DelegatedDecision::Start => match self.start(session).await {
                 Ok(id) => id,
                 Err(outcome) => return outcome,
             },
@@ -59,10 +59,14 @@ impl InstanceRefreshExecutor {
             && let Err(error) = self.pass_on(command, &id, session).await
             && !self.is_obeyed(command, &id, session).await
         {
-            let (name, why) = (command.name(), with_remedy(&error));
-            return self.context.fail(format!("cannot {name} instance refresh {id}: {why}"));
+            let (name, why, kind) = (command.name(), with_remedy(&error), self.kind());
+            return self.context.fail(format!("cannot {name} {kind} {id}: {why}"));
         }
-        self.follow(&id, session).await
+        let outcome = self.follow(&id, session).await;
+        if self.goes_back_after(outcome) {
+            return self.redeploy(session).await;
+        }
+        outcome
     }
 
     /// Looks at the latest refresh and at the fleet once more.
@@ -86,6 +90,7 @@ impl InstanceRefreshExecutor {
     /// Starts a refresh, or joins the one that another process was faster to start. Returns its id,
     /// or the outcome of a run in which there is none to follow.
     async fn start(&mut self, session: &mut Session<'_>) -> Result<String, Outcome> {
+        self.ran_before = self.found().completed().cloned();
         match self.context.make_revision(None, session).await {
             Ok(made) if made == self.context.wanted => {}
             Ok(made) => {
@@ -95,21 +100,49 @@ impl InstanceRefreshExecutor {
             }
             Err(error) => return Err(self.context.fail(error.to_string())),
         }
+        if self.prepare(session).await? {
+            // Somebody else may have been faster meanwhile.
+            if let Err(error) = self.begin_anew(session).await {
+                return Err(self.context.fail(StartError::GroupUnseen(error).to_string()));
+            }
+            match self.found().next() {
+                DelegatedDecision::Join(found) => {
+                    let id = found.id.clone();
+                    self.report_step(&id, DelegatedRolloutStep::Joined, session);
+                    return Ok(id);
+                }
+                DelegatedDecision::Foreign(found) => {
+                    let reason = foreign(found);
+                    return Err(self.leave_alone(reason));
+                }
+                DelegatedDecision::Nothing | DelegatedDecision::Start => {}
+            }
+        }
+        self.start_to(&self.context.wanted.clone(), session).await
+    }
+
+    /// Starts a rollout to `to`, or joins the one that another process was faster to start.
+    pub(super) async fn start_to(
+        &mut self,
+        to: &Revision,
+        session: &mut Session<'_>,
+    ) -> Result<String, Outcome> {
+        let kind = self.kind();
         let clock = Arc::clone(&self.context.clock);
         let mut retry = Retry::new(self.context.caller.jitter).since(clock.now());
         let mut doubtful = false;
         loop {
             if session.heed() != Stop::No {
-                let message = "it is unknown whether an instance refresh was started; if so, the \
-                               next run finds it";
-                let message = if doubtful { message } else { NOTHING_DONE };
+                let message = format!(
+                    "it is unknown whether an {kind} was started; if so, the next run finds it"
+                );
+                let message = if doubtful { message.as_str() } else { NOTHING_DONE };
                 return Err(self.context.interrupted(message));
             }
-            let error = match self.ask_to_start().await {
+            let error = match self.ask_to_start(to).await {
                 Ok(id) => {
-                    self.report_step(&id, InstanceRefreshStep::Started, session);
-                    let wanted = self.context.wanted.clone();
-                    self.latest = Some(DelegatedRollout::started(id.clone(), wanted));
+                    self.report_step(&id, DelegatedRolloutStep::Started, session);
+                    self.latest = Some(DelegatedRollout::started(kind, id.clone(), to.clone()));
                     return Ok(id);
                 }
                 Err(error) => error,
@@ -122,16 +155,16 @@ impl InstanceRefreshExecutor {
             let now = clock.now();
             let Some(pause) = retry.failed(now, RETRY_BUDGET).filter(|_| !is_hopeless) else {
                 let why = with_remedy(&error);
-                return Err(self.context.fail(format!("cannot start an instance refresh: {why}")));
+                return Err(self.context.fail(format!("cannot start an {kind}: {why}")));
             };
             session.send(now, Event::Retrying { error: error.to_string() });
             session.pause(&*clock, pause).await;
         }
     }
 
-    async fn ask_to_start(&self) -> Result<String, ProviderError> {
-        let preferences = instance_refresh::preferences(&self.context.spec, self.context.size())?;
-        rollout_controller(&*self.fleet)?.start(&self.context.wanted, &preferences).await
+    async fn ask_to_start(&self, to: &Revision) -> Result<String, ProviderError> {
+        let settings = delegated::settings(&self.context.spec, self.context.size())?;
+        rollout_controller(&*self.fleet)?.start(to, &settings).await
     }
 
     /// Looks for a refresh after a start that failed with `error`: the answer may be lost, or
@@ -149,20 +182,20 @@ impl InstanceRefreshExecutor {
             }
         }
         match self.found().next() {
-            RefreshDecision::Join(found) => {
+            DelegatedDecision::Join(found) => {
                 let id = found.id.clone();
                 let step = match error.effect {
-                    Effect::Unknown => InstanceRefreshStep::Started,
-                    Effect::Applied | Effect::NotApplied => InstanceRefreshStep::Joined,
+                    Effect::Unknown => DelegatedRolloutStep::Started,
+                    Effect::Applied | Effect::NotApplied => DelegatedRolloutStep::Joined,
                 };
                 self.report_step(&id, step, session);
                 Ok(Some(id))
             }
-            RefreshDecision::Foreign(found) => {
+            DelegatedDecision::Foreign(found) => {
                 let reason = foreign(found);
                 Err(self.leave_alone(reason))
             }
-            RefreshDecision::Nothing | RefreshDecision::Start => Ok(None),
+            DelegatedDecision::Nothing | DelegatedDecision::Start => Ok(None),
         }
     }
 
@@ -181,11 +214,16 @@ impl InstanceRefreshExecutor {
         let step = match command {
             Command::Abort => {
                 with_retries(clock, jitter, || rollout_controller.cancel()).await?;
-                InstanceRefreshStep::Cancelled
+                DelegatedRolloutStep::Cancelled
+            }
+            // The way back begins once this one has ended.
+            Command::Rollback if redeploys(&self.context.spec) => {
+                with_retries(clock, jitter, || rollout_controller.cancel()).await?;
+                DelegatedRolloutStep::Cancelled
             }
             Command::Rollback => {
                 with_retries(clock, jitter, || rollout_controller.roll_back()).await?;
-                InstanceRefreshStep::RolledBack
+                DelegatedRolloutStep::RolledBack
             }
             Command::Pause | Command::Resume => return Ok(()),
         };
@@ -201,7 +239,7 @@ impl InstanceRefreshExecutor {
     }
 
     /// Looks at the refresh and at the fleet until the refresh is over.
-    async fn follow(&mut self, id: &str, session: &mut Session<'_>) -> Outcome {
+    pub(super) async fn follow(&mut self, id: &str, session: &mut Session<'_>) -> Outcome {
         let clock = Arc::clone(&self.context.clock);
         let (spec, target) = (&self.context.spec, &self.context.target);
         let mut polls = Schedule::polling(spec.poll_interval, self.context.caller.jitter);
@@ -209,7 +247,7 @@ impl InstanceRefreshExecutor {
         let mut shown = LastReported::default();
         loop {
             if session.heed() != Stop::No {
-                let reason = format!("instance refresh {id} continues without this program");
+                let reason = format!("{} {id} continues without this program", self.kind());
                 return self.context.interrupted(&reason);
             }
             let (found, fleet_changed) = match self.look_at_both(id, session).await {
@@ -219,12 +257,13 @@ impl InstanceRefreshExecutor {
                     continue;
                 }
                 Ok(None) => {
-                    return self.context.fail(format!("instance refresh {id} is not listed"));
+                    return self.context.fail(format!("{} {id} is not listed", self.kind()));
                 }
                 Err(error) => {
+                    let kind = self.kind();
                     return self
                         .context
-                        .fail(format!("instance refresh {id} can no longer be read: {error}"));
+                        .fail(format!("{kind} {id} can no longer be read: {error}"));
                 }
             };
             let now = clock.now();
@@ -233,7 +272,7 @@ impl InstanceRefreshExecutor {
                 polls.start_over();
             }
             self.latest = Some(found.clone());
-            let unhealthy = instance_refresh::unhealthy(&self.context.target, &self.context.look);
+            let unhealthy = delegated::unhealthy(&self.context.target, &self.context.look);
             let begins_rollback = following.observe(&found, changed, unhealthy, now);
             shown.counts(&self.context.input(now), session);
             if begins_rollback {
@@ -286,7 +325,7 @@ impl InstanceRefreshExecutor {
     ) -> Outcome {
         if outcome == Outcome::Succeeded {
             let message =
-                |left| format!("instance refresh {} is {}, and {left}", found.id, found.status);
+                |left| format!("{} {} is {}, and {left}", found.kind, found.id, found.status);
             return self.conclude_served(message, shown, session).await;
         }
         let mut reason = self.explain(found, unhealthy).await;
@@ -347,14 +386,15 @@ impl InstanceRefreshExecutor {
     /// Returns why the refresh did not succeed, with what the group itself reports.
     async fn explain(&self, found: &DelegatedRollout, unhealthy: Option<&str>) -> String {
         let activities = self.context.activities(found.started).await.unwrap_or_default();
-        instance_refresh::cause(found, unhealthy, &activities)
+        delegated::cause(found, unhealthy, &activities)
     }
 
-    fn report_step(&self, id: &str, step: InstanceRefreshStep, session: &mut Session<'_>) {
-        session.send(self.context.clock.now(), Event::InstanceRefresh { id: id.to_owned(), step });
+    fn report_step(&self, id: &str, step: DelegatedRolloutStep, session: &mut Session<'_>) {
+        let (kind, id) = (self.kind(), id.to_owned());
+        session.send(self.context.clock.now(), Event::DelegatedRollout { kind, id, step });
     }
 
-    fn leave_alone(&mut self, reason: String) -> Outcome {
+    pub(super) fn leave_alone(&mut self, reason: String) -> Outcome {
         self.context.fail(reason);
         Outcome::Locked
     }

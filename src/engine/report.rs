@@ -54,7 +54,7 @@ impl RolloutContext {
             restored: None,
             retained_failed: state.removed.retained_failed.iter().cloned().collect(),
             batches: state.batch.finished,
-            instance_refresh: None,
+            delegated_rollout: None,
             size: self.size(),
             instances: self.instances(),
             left_alone: self.left_alone(),

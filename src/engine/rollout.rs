@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use super::caller::{Caller, Stop};
 use super::context::RolloutContext;
 use super::control_outcome::ControlOutcome;
+use super::delegated_executor::DelegatedExecutor;
 use super::executor::{RolloutExecutor, UnderWay};
-use super::instance_refresh::InstanceRefreshExecutor;
 use super::predecessor;
 use super::rolling::RollingExecutor;
 use super::session::Session;
@@ -27,7 +27,7 @@ use crate::record::Record;
 use crate::record::command::Command;
 use crate::record::lease::Lease;
 use crate::rollout::control::CommandReply;
-use crate::rollout::instance_refresh::Idle;
+use crate::rollout::delegated::Idle;
 use crate::rollout::planner::Preflight;
 use crate::rollout::rollback_target::RollbackTarget;
 
@@ -68,8 +68,8 @@ impl Rollout {
             Executor::Rolling | Executor::Controller { .. } => {
                 Box::new(RollingExecutor::new(fleet, context).await?)
             }
-            Executor::InstanceRefresh { .. } => {
-                Box::new(InstanceRefreshExecutor::new(fleet, context).await?)
+            Executor::InstanceRefresh { .. } | Executor::Environment { .. } => {
+                Box::new(DelegatedExecutor::new(fleet, context).await?)
             }
         };
         Ok(Rollout { executor })
@@ -239,15 +239,20 @@ impl Rollout {
         self.executor.completed()
     }
 
-    /// The latest refresh of the fleet, where the cloud replaces its instances on its own.
-    pub fn instance_refresh(&self) -> Option<&DelegatedRollout> {
-        self.executor.instance_refresh()
+    /// What the platform's controller is called, for messages.
+    pub(crate) fn platform(&self) -> &'static str {
+        self.context().target.controller.unwrap_or("the platform")
     }
 
-    /// Returns a sentence about a refresh of another configuration that is under way, if there is
-    /// one.
-    pub(crate) fn foreign_instance_refresh(&self) -> Option<String> {
-        self.executor.foreign_instance_refresh()
+    /// The latest rollout of the platform's own, where it replaces the instances by itself.
+    pub fn delegated_rollout(&self) -> Option<&DelegatedRollout> {
+        self.executor.delegated_rollout()
+    }
+
+    /// Returns a sentence about a rollout of the platform's own to another revision that is under way, if
+    /// there is one.
+    pub(crate) fn foreign_rollout(&self) -> Option<String> {
+        self.executor.foreign_rollout()
     }
 
     /// Returns the instances that do not serve in a fleet where the cloud has nothing left to

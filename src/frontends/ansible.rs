@@ -24,7 +24,7 @@ use crate::document::Diagnostic;
 use crate::engine::{Caller, ControlOutcome, NOT_FOUND_RETRY_FOR, Rollout, Stop};
 use crate::host::process_context::ProcessContext;
 use crate::host::stdout::print_json_line;
-use crate::model::event::{Event, InstanceRefreshStep, Outcome};
+use crate::model::event::{DelegatedRolloutStep, Event, Outcome};
 use crate::providers::Providers;
 use crate::record::command::Command;
 use crate::record::{Ending, Phase, Record};
@@ -119,7 +119,7 @@ fn place(error: &ProviderError) -> Vec<Diagnostic> {
 fn has_acted(event: &Event) -> bool {
     match event {
         Event::Acted { .. } => true,
-        Event::InstanceRefresh { step, .. } => *step != InstanceRefreshStep::Joined,
+        Event::DelegatedRollout { step, .. } => *step != DelegatedRolloutStep::Joined,
         _ => false,
     }
 }

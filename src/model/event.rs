@@ -4,7 +4,7 @@ use rolling_provider::{Action, InstanceId, Revision, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use crate::model::instance_refresh_report::InstanceRefreshReport;
+pub use crate::model::delegated_report::DelegatedRolloutReport;
 use crate::model::preview::Preview;
 use crate::model::spec::HookPoint;
 use crate::model::wait::Wait;
@@ -132,12 +132,14 @@ pub enum Event {
         /// What follows.
         next: HookNext,
     },
-    /// A step of an instance refresh, where EC2 Auto Scaling replaces the instances.
-    InstanceRefresh {
-        /// Id of the instance refresh.
+    /// A step of a rollout that the platform itself carries out.
+    DelegatedRollout {
+        /// What the platform calls it: `instance refresh`, `environment update`.
+        kind: &'static str,
+        /// Its id.
         id: String,
         /// The step.
-        step: InstanceRefreshStep,
+        step: DelegatedRolloutStep,
     },
     /// A problem that the operator should look at, although the rollout continues.
     Warned {
@@ -185,10 +187,10 @@ pub enum HookNext {
     Pause,
 }
 
-/// What this program does with an instance refresh.
+/// What this program does with a rollout that the platform itself carries out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum InstanceRefreshStep {
+pub enum DelegatedRolloutStep {
     /// It was started.
     Started,
     /// It was found in progress and is followed.
@@ -253,10 +255,10 @@ pub struct Report {
     pub retained_failed: Vec<InstanceId>,
     /// How many batches this run finished.
     pub batches: u32,
-    /// The instance refresh, where EC2 Auto Scaling replaces the instances.
+    /// The rollout that the platform itself carries out, where it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default)]
-    pub instance_refresh: Option<InstanceRefreshReport>,
+    pub delegated_rollout: Option<DelegatedRolloutReport>,
     /// The intended size of the fleet.
     pub size: u32,
     /// Every instance at the end, with what it runs.

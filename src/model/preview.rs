@@ -36,11 +36,10 @@ pub struct Preview {
     pub policy: &'static str,
     /// Whether free places of the window are used again at once, without batches.
     pub continuous: bool,
-    /// The preferences that EC2 Auto Scaling gets, as phrases, where it replaces the instances by
-    /// itself. There are no batches then.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(default)]
-    pub instance_refresh: Vec<String>,
+    /// The rollout that the platform itself carries out, where it does. What it tells of its batches
+    /// is in `batches`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delegated_rollout: Option<DelegatedPreview>,
     /// What the platform's controller is told, as phrases, where one replaces the instances. There are
     /// no batches then, unless it is paused after each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -107,11 +106,20 @@ pub struct Preview {
     pub warnings: Vec<String>,
 }
 
+/// What a platform goes by that carries a rollout out by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct DelegatedPreview {
+    /// What the platform calls it: `instance refresh`, `environment update`.
+    pub kind: &'static str,
+    /// What it is told, as phrases.
+    pub settings: Vec<String>,
+}
+
 impl Preview {
     /// Returns how many instances are replaced; `None` where the cloud chooses them.
     pub(crate) fn replaced(&self) -> Option<usize> {
         let sum = self.batches.iter().map(BatchPreview::size).sum();
-        let is_planned = self.instance_refresh.is_empty() && self.controller.is_empty();
+        let is_planned = self.delegated_rollout.is_none() && self.controller.is_empty();
         (is_planned || !self.batches.is_empty()).then_some(sum)
     }
 }

@@ -83,6 +83,11 @@ pub enum Executor {
         /// rollout has to wait somewhere.
         in_batches: bool,
     },
+    /// Elastic Beanstalk, with an update of the environment.
+    Environment {
+        /// How long a command on an instance may take. `None`: as long as the environment itself says.
+        timeout: Option<Duration>,
+    },
     /// EC2 Auto Scaling, with an instance refresh.
     InstanceRefresh {
         /// How long a new instance must be in service before it counts. `None`: as long as the

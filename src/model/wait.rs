@@ -55,8 +55,8 @@ pub enum WaitKind {
     Evaluation,
     /// All requests have moved, and the old instances are kept for a while.
     OldSetRetained,
-    /// EC2 Auto Scaling replaces the instances.
-    InstanceRefresh,
+    /// The platform itself replaces the instances.
+    DelegatedRollout,
     /// What was changed does not show yet.
     Change,
     /// A sign of life from another engine.
@@ -84,7 +84,7 @@ impl WaitKind {
         (WaitKind::Bake, "bake"),
         (WaitKind::Evaluation, "evaluation"),
         (WaitKind::OldSetRetained, "old_set_retained"),
-        (WaitKind::InstanceRefresh, "instance_refresh"),
+        (WaitKind::DelegatedRollout, "delegated_rollout"),
         (WaitKind::Change, "change"),
         (WaitKind::Lease, "lease"),
         (WaitKind::Call, "call"),
@@ -126,7 +126,7 @@ impl fmt::Display for Wait {
             WaitKind::Bake => write!(f, "the bake time to pass")?,
             WaitKind::Evaluation => write!(f, "the evaluation time to pass")?,
             WaitKind::OldSetRetained => write!(f, "the old instances' retention time to pass")?,
-            WaitKind::InstanceRefresh => write!(f, "the instance refresh to end")?,
+            WaitKind::DelegatedRollout => write!(f, "the platform's own rollout to end")?,
             WaitKind::Change => write!(f, "a change to show")?,
             WaitKind::Lease => write!(f, "a sign of life of another engine")?,
             WaitKind::Call => write!(f, "the cloud to take a call")?,

@@ -10,8 +10,8 @@ use super::log_lines::LogLines;
 use super::text;
 use crate::document::Diagnostic;
 use crate::model::event::{
-    Envelope, Event, HookNext, InstanceRefreshReport, InstanceRefreshStep, InstanceReport, Outcome,
-    Report,
+    DelegatedRolloutReport, DelegatedRolloutStep, Envelope, Event, HookNext, InstanceReport,
+    Outcome, Report,
 };
 use crate::model::preview::{BatchPreview, Borrowing, Preview};
 use crate::model::spec::HookPoint;
@@ -30,7 +30,7 @@ fn preview(text: &str, changes: bool) -> Preview {
         size: 4,
         policy: "rolling",
         continuous: false,
-        instance_refresh: Vec::new(),
+        delegated_rollout: None,
         controller: vec![text.into()],
         batches: vec![BatchPreview {
             launches: 0,
@@ -61,7 +61,8 @@ fn preview(text: &str, changes: bool) -> Preview {
 
 fn report(text: &str, outcome: Outcome, refreshed: bool) -> Report {
     let revision = Revision::new(text);
-    let instance_refresh = refreshed.then(|| InstanceRefreshReport {
+    let delegated_rollout = refreshed.then(|| DelegatedRolloutReport {
+        kind: "instance refresh",
         id: text.into(),
         status: text.into(),
         reason: Some(text.into()),
@@ -86,7 +87,7 @@ fn report(text: &str, outcome: Outcome, refreshed: bool) -> Report {
         previous: Some(revision),
         retained_failed: vec![InstanceId::new(text)],
         batches: 1,
-        instance_refresh,
+        delegated_rollout,
         size: 4,
         instances: vec![instance],
         left_alone: vec![InstanceId::new(text)],
@@ -150,7 +151,11 @@ fn events(text: &str) -> Vec<Event> {
             message: text.into(),
             next: HookNext::Fail,
         },
-        Event::InstanceRefresh { id: text.into(), step: InstanceRefreshStep::Started },
+        Event::DelegatedRollout {
+            kind: "instance refresh",
+            id: text.into(),
+            step: DelegatedRolloutStep::Started,
+        },
         Event::Warned { warning: text.into() },
         Event::Retrying { error: text.into() },
         Event::Refused { action, error: text.into() },

@@ -71,7 +71,9 @@ impl LogLines {
                 vec![text::gate(gate, *passed, message)]
             }
             Event::HookStarted { .. } | Event::HookFinished { .. } => vec![text::hook(event)],
-            Event::InstanceRefresh { id, step } => vec![text::instance_refresh_step(id, *step)],
+            Event::DelegatedRollout { kind, id, step } => {
+                vec![text::delegated_step(kind, id, *step)]
+            }
             Event::Warned { warning } => vec![format!("warning: {warning}")],
             Event::Retrying { error } => vec![format!("trying again: {error}")],
             Event::Refused { action, error } => {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use rolling_provider::{Revision, Timestamp};
 
-use crate::model::event::{Event, HookNext, InstanceRefreshStep};
-use crate::model::preview::{AtWorst, Preview, UnitsPreview};
+use crate::model::event::{DelegatedRolloutStep, Event, HookNext};
+use crate::model::preview::{AtWorst, DelegatedPreview, Preview, UnitsPreview};
 use crate::model::printable;
 
 pub(crate) use self::next_step::{NextStep, Wording, capital};
@@ -31,12 +31,14 @@ pub fn plan(name: &str, preview: &Preview) -> String {
         lines.push(format!("  policy     {}, {size}", preview.policy));
         let pace = if preview.continuous { "pace" } else { "batches" };
         let keeps_own_pace = !preview.controller.is_empty() && preview.batches.is_empty();
-        if preview.instance_refresh.is_empty() && !keeps_own_pace {
+        let is_told = preview.delegated_rollout.is_none() || !preview.batches.is_empty();
+        if is_told && !keeps_own_pace {
             lines.push(format!("  {pace:<10} {}", batches(preview)));
         }
         lines.extend(labelled("controller", &preview.controller));
-        lines.extend(labelled("refresh", &preview.instance_refresh));
-        if !preview.checkpoints.is_empty() && preview.instance_refresh.is_empty() {
+        let delegated = preview.delegated_rollout.as_ref();
+        lines.extend(delegated.iter().flat_map(|it| labelled("platform", &it.settings)));
+        if !preview.checkpoints.is_empty() && delegated.is_none() {
             let at: Vec<String> = preview.checkpoints.iter().map(|p| format!("{p} %")).collect();
             lines.push(format!("  waits      at {}", at.join(" and ")));
         }
@@ -109,8 +111,9 @@ fn heading(name: &str, preview: &Preview) -> Vec<String> {
 
 /// Describes the pace of a rollout: `batches of 3, 3, 1`.
 pub(crate) fn pace(preview: &Preview) -> String {
-    if let Some(percentages) = preview.instance_refresh.first() {
-        return format!("by instance refresh, {percentages}");
+    if let Some(DelegatedPreview { kind, settings }) = &preview.delegated_rollout {
+        let first = settings.first().map_or(String::new(), |setting| format!(", {setting}"));
+        return format!("by {kind}{first}");
     }
     if let Some(how) = preview.controller.first().filter(|_| preview.batches.is_empty()) {
         return how.clone();
@@ -313,15 +316,13 @@ pub(crate) fn putting_back(at: Timestamp, until: Option<Timestamp>) -> String {
     }
 }
 
-/// Describes a step of an instance refresh.
-pub(crate) fn instance_refresh_step(id: &str, step: InstanceRefreshStep) -> String {
+/// Describes a step of a rollout that the platform itself carries out.
+pub(crate) fn delegated_step(kind: &str, id: &str, step: DelegatedRolloutStep) -> String {
     match step {
-        InstanceRefreshStep::Started => format!("instance refresh {id} is started"),
-        InstanceRefreshStep::Joined => {
-            format!("instance refresh {id} is under way, and is followed")
-        }
-        InstanceRefreshStep::Cancelled => format!("instance refresh {id} is being cancelled"),
-        InstanceRefreshStep::RolledBack => format!("instance refresh {id} is being rolled back"),
+        DelegatedRolloutStep::Started => format!("{kind} {id} is started"),
+        DelegatedRolloutStep::Joined => format!("{kind} {id} is under way, and is followed"),
+        DelegatedRolloutStep::Cancelled => format!("{kind} {id} is being cancelled"),
+        DelegatedRolloutStep::RolledBack => format!("{kind} {id} is being rolled back"),
     }
 }
 

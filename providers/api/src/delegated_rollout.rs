@@ -1,5 +1,5 @@
 //! Rollouts that the platform's own controller carries out, as EC2 Auto Scaling does an instance
-//! refresh.
+//! refresh, and Elastic Beanstalk the update of an environment.
 //!
 //! Such a rollout goes on whether or not any process watches it, and the platform keeps its state:
 //! the engine starts it, follows it, and passes commands on.
@@ -9,11 +9,24 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{ProviderError, Revision, Timestamp};
+use crate::{ProviderError, Revision, Share, Timestamp};
 
 /// A fleet that the platform rolls on request.
 #[async_trait]
 pub trait RolloutController: Send + Sync {
+    /// Returns what the platform calls such a rollout, for messages: `instance refresh`.
+    fn kind(&self) -> &'static str;
+
+    /// Brings the platform's own settings to `settings`, where it keeps them apart from a rollout.
+    /// Called until it is [`Preparation::Done`], and changes nothing that is so already.
+    ///
+    /// # Errors
+    /// States in [`ProviderError::effect`] what it left behind. [`crate::ErrorKind::Conflict`] while
+    /// the platform is busy with something else.
+    async fn prepare(&self, _settings: &DelegatedSettings) -> Result<Preparation, ProviderError> {
+        Ok(Preparation::Done)
+    }
+
     /// Returns the rollout of this id, or the latest one; `None` when there is none. Reads only.
     ///
     /// # Errors
@@ -28,10 +41,10 @@ pub trait RolloutController: Send + Sync {
     async fn start(
         &self,
         to: &Revision,
-        preferences: &InstanceRefreshPreferences,
+        settings: &DelegatedSettings,
     ) -> Result<String, ProviderError>;
 
-    /// Ends the rollout that is under way where it is. When there is none, that is not an error.
+    /// Ends the rollout that is under way where it is, or goes back, as the platform does. When there is none, that is not an error.
     ///
     /// # Errors
     /// States in [`ProviderError::effect`] what it left behind.
@@ -40,8 +53,120 @@ pub trait RolloutController: Send + Sync {
     /// Rolls the one that is under way back to what the fleet launched before it.
     ///
     /// # Errors
-    /// States in [`ProviderError::effect`] what it left behind.
+    /// States in [`ProviderError::effect`] what it left behind. [`crate::ErrorKind::Invalid`] where the
+    /// platform cannot do that by itself.
     async fn roll_back(&self) -> Result<(), ProviderError>;
+}
+
+/// How far the platform's settings are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Preparation {
+    /// They are as they are to be.
+    Done,
+    /// They were changed now, which takes a while: what, as phrases.
+    Changed(Vec<String>),
+    /// They are being changed.
+    Changing,
+}
+
+/// What a platform goes by, made by the pure code of the engine. An adapter only spells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DelegatedSettings {
+    /// EC2 Auto Scaling.
+    InstanceRefresh(InstanceRefreshPreferences),
+    /// Elastic Beanstalk.
+    Environment(EnvironmentSettings),
+}
+
+/// How Elastic Beanstalk deploys a version: the options of `aws:elasticbeanstalk:command` and
+/// `aws:elasticbeanstalk:trafficsplitting`
+/// (<https://docs.aws.amazon.com/elasticbeanstalk/latest/dg/command-options-general.html>).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvironmentSettings {
+    /// `DeploymentPolicy`.
+    pub policy: DeploymentPolicy,
+    /// `BatchSizeType` and `BatchSize`, where the policy has batches.
+    pub batch: Option<Share>,
+    /// `Timeout`, whole seconds; `None` for the environment's own.
+    pub timeout: Option<Duration>,
+    /// `NewVersionPercent`, and `EvaluationTime` in whole minutes, where requests are split.
+    pub split: Option<(u32, Duration)>,
+}
+
+/// One option of an environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvironmentOption {
+    /// Its namespace.
+    pub namespace: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
+}
+
+const COMMAND: &str = "aws:elasticbeanstalk:command";
+const TRAFFIC_SPLITTING: &str = "aws:elasticbeanstalk:trafficsplitting";
+
+impl EnvironmentSettings {
+    /// Returns them as options of the environment. What stays as the environment has it is none.
+    pub fn options(&self) -> Vec<EnvironmentOption> {
+        let of = |namespace| {
+            move |(name, value): (&'static str, String)| EnvironmentOption {
+                namespace,
+                name,
+                value,
+            }
+        };
+        let batch = self.batch.iter().flat_map(|batch| {
+            let (kind, size) = match batch {
+                Share::Count(count) => ("Fixed", count),
+                Share::Percent(percent) => ("Percentage", percent),
+            };
+            [("BatchSizeType", kind.to_owned()), ("BatchSize", size.to_string())]
+        });
+        let timeout = self.timeout.map(|timeout| ("Timeout", timeout.as_secs().to_string()));
+        let policy = [("DeploymentPolicy", self.policy.name().to_owned())];
+        let command = policy.into_iter().chain(batch).chain(timeout).map(of(COMMAND));
+        let split = self.split.iter().flat_map(|(percent, time)| {
+            let minutes = (time.as_secs() / 60).to_string();
+            [("NewVersionPercent", percent.to_string()), ("EvaluationTime", minutes)]
+        });
+        command.chain(split.map(of(TRAFFIC_SPLITTING))).collect()
+    }
+}
+
+/// A deployment policy of Elastic Beanstalk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeploymentPolicy {
+    /// To all instances at once.
+    AllAtOnce,
+    /// In batches, in place.
+    Rolling,
+    /// In batches, with one more beside the fleet.
+    RollingWithAdditionalBatch,
+    /// To new instances beside the fleet.
+    Immutable,
+    /// To new instances, which take a share of the requests first.
+    TrafficSplitting,
+}
+
+impl DeploymentPolicy {
+    /// Its name, as Elastic Beanstalk writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            DeploymentPolicy::AllAtOnce => "AllAtOnce",
+            DeploymentPolicy::Rolling => "Rolling",
+            DeploymentPolicy::RollingWithAdditionalBatch => "RollingWithAdditionalBatch",
+            DeploymentPolicy::Immutable => "Immutable",
+            DeploymentPolicy::TrafficSplitting => "TrafficSplitting",
+        }
+    }
+
+    /// Whether Elastic Beanstalk itself goes back when it fails or is aborted: the old instances are
+    /// still there.
+    pub fn goes_back_by_itself(self) -> bool {
+        matches!(self, DeploymentPolicy::Immutable | DeploymentPolicy::TrafficSplitting)
+    }
 }
 
 /// The settings of an instance refresh. Percentages are of the fleet's size.
@@ -88,6 +213,8 @@ pub enum SetAside {
 /// A rollout as the platform reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DelegatedRollout {
+    /// What the platform calls it: `instance refresh`.
+    pub kind: &'static str,
     /// Its id.
     pub id: String,
     /// Its progress.
@@ -109,8 +236,9 @@ pub struct DelegatedRollout {
 
 impl DelegatedRollout {
     /// Returns a rollout that was started a moment ago, as it will show.
-    pub fn started(id: String, to: Revision) -> Self {
+    pub fn started(kind: &'static str, id: String, to: Revision) -> Self {
         DelegatedRollout {
+            kind,
             id,
             state: DelegatedRolloutState::Pending,
             status: "Pending".into(),

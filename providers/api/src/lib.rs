@@ -38,8 +38,9 @@ pub use action::{Action, Tags};
 pub use clock::{Clock, Timestamp};
 pub use controller::{ControllerSettings, ControllerStatus, Extent, Share};
 pub use delegated_rollout::{
-    DelegatedRollout, DelegatedRolloutState, InstanceRefreshPreferences, RolloutController,
-    SetAside,
+    DelegatedRollout, DelegatedRolloutState, DelegatedSettings, DeploymentPolicy,
+    EnvironmentOption, EnvironmentSettings, InstanceRefreshPreferences, Preparation,
+    RolloutController, SetAside,
 };
 pub use error::{Effect, ErrorKind, ProviderError};
 pub use fleet::{Activity, ActivityKind, Alarm, Done, Examination, Fleet, TerminatedInstance};

@@ -55,6 +55,9 @@ pub struct Target {
     /// The platform's controller that replaces the instances, for messages: `the Deployment
     /// controller`; `None` where the engine itself does.
     pub controller: Option<&'static str>,
+    /// The platform's own settings by which its controller rolls, each with its value, where it keeps
+    /// them apart from a rollout: `DeploymentPolicy`.
+    pub options: BTreeMap<String, String>,
     /// What a reader of the plan should know: a weak health check, a stopped listener.
     pub warnings: Vec<String>,
     /// Warnings for rollouts that take longer than the given time.
@@ -121,6 +124,7 @@ impl Target {
             blockers: Vec::new(),
             no_auto_rollback: None,
             controller: None,
+            options: BTreeMap::new(),
             warnings: Vec::new(),
             warnings_of_long: Vec::new(),
         }

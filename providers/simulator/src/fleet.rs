@@ -257,6 +257,7 @@ impl Fleet for Simulator {
             blockers: Vec::new(),
             no_auto_rollback: None,
             controller: None,
+            options: BTreeMap::new(),
             protected_by: None,
             warnings_of_long: Vec::new(),
             warnings,

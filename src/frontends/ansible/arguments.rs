@@ -219,7 +219,7 @@ mod tests {
             ),
             (
                 json!({ "simulated_fleet": null }),
-                "there is no target; give exactly one of auto_scaling_group, target_group, kubernetes_deployment, kubernetes_stateful_set and simulated_fleet",
+                "there is no target; give exactly one of auto_scaling_group, target_group, kubernetes_deployment, kubernetes_stateful_set, elastic_beanstalk_environment and simulated_fleet",
             ),
             (
                 json!({ "_raw_params": "web" }),

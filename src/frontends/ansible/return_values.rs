@@ -172,7 +172,7 @@ mod tests {
             batches: 1,
             size: 2,
             instances: vec![instance("i-1", "v1", None), instance("i-2", "v2", Some("unhealthy"))],
-            instance_refresh: None,
+            delegated_rollout: None,
             to_restart: 0,
             left_alone: Vec::new(),
             restored: None,

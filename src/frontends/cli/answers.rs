@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use crate::document::{Diagnostic, Position};
-use crate::model::event::{Envelope, InstanceRefreshReport, InstanceReport};
+use crate::model::event::{DelegatedRolloutReport, Envelope, InstanceReport};
 use crate::model::preview::Preview;
 use crate::model::wait::Wait;
 use crate::record::command::Command;
@@ -88,7 +88,7 @@ pub(crate) struct DeploymentStatus {
     /// The tags of the record on the target.
     pub(crate) record: Option<Tags>,
     /// The latest instance refresh, where EC2 Auto Scaling replaces the instances.
-    pub(crate) instance_refresh: Option<InstanceRefreshReport>,
+    pub(crate) delegated_rollout: Option<DelegatedRolloutReport>,
     /// Every instance, with the revision that it runs.
     pub(crate) instances: Vec<InstanceReport>,
     /// Instances that a rollout leaves as they are.

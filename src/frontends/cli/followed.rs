@@ -9,7 +9,7 @@ use crate::engine::Rollout;
 use crate::record::lease::{LEASE_DURATION, Lease};
 use crate::record::{Ending, Phase, Record};
 use crate::report::exit_codes::{ABORTED, FAILED, ROLLED_BACK, exit_code};
-use crate::rollout::instance_refresh;
+use crate::rollout::delegated;
 
 /// What the looks have shown of a rollout so far.
 #[derive(Default)]
@@ -33,8 +33,8 @@ const NOT_ARRIVED: &str = "ended before its revision ran everywhere, and left no
 impl Followed {
     /// Folds in the latest look at the rollout.
     pub(super) fn look(&mut self, rollout: &Rollout) {
-        if let Some(instance_refresh) = rollout.instance_refresh() {
-            let outcome = instance_refresh::verdict(instance_refresh);
+        if let Some(found) = rollout.delegated_rollout() {
+            let outcome = delegated::verdict(found);
             self.end = outcome.map(|outcome| (exit_code(outcome), None));
             return;
         }

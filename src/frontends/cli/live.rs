@@ -64,8 +64,8 @@ impl LiveDisplay {
             Event::HookStarted { .. } | Event::HookFinished { .. } => {
                 self.line(&text::hook(&envelope.event))
             }
-            Event::InstanceRefresh { id, step } => {
-                self.line(&text::instance_refresh_step(id, *step))
+            Event::DelegatedRollout { kind, id, step } => {
+                self.line(&text::delegated_step(kind, id, *step))
             }
             Event::Warned { warning } => self.line(&format!("warning: {warning}")),
             Event::Retrying { error } => self.line(&format!("trying again: {error}")),

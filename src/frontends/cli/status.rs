@@ -13,7 +13,7 @@ use crate::frontends::cli::open_targets::{Purpose, prepare_all};
 use crate::frontends::cli::{Arguments, OutputFormat};
 use crate::host::process_context::ProcessContext;
 use crate::host::stdout::{print_json_line, print_line};
-use crate::model::event::InstanceRefreshReport;
+use crate::model::event::DelegatedRolloutReport;
 use crate::report::text;
 
 /// Shows the status of rollouts; with `follow`, until they end. Returns the exit code.
@@ -73,7 +73,7 @@ fn show_status(arguments: &Arguments, prepared: &[(Resource, Rollout)]) -> Strin
         owner: rollout.lease().map(|lease| lease.owner),
         last_sign_of_life: rollout.lease().and_then(|lease| lease.at),
         record: rollout.record().map(crate::record::Record::tags),
-        instance_refresh: rollout.instance_refresh().map(InstanceRefreshReport::from),
+        delegated_rollout: rollout.delegated_rollout().map(DelegatedRolloutReport::from),
         instances: rollout.instances(),
         left_alone: rollout.left_alone(),
         waiting_on: rollout.waits(),

@@ -27,7 +27,7 @@ pub(super) async fn supersede(
 ) -> Result<bool, Vec<Diagnostic>> {
     let all = prepare_all(arguments, context, Purpose::Tell).await?;
     for (resource, rollout) in &all {
-        if let Some(message) = rollout.foreign_instance_refresh() {
+        if let Some(message) = rollout.foreign_rollout() {
             return Err(vec![foreign(resource, &message)]);
         }
         // Nothing is stopped for a rollout that could not take its place.
@@ -52,7 +52,7 @@ pub(super) async fn supersede(
 /// Refuses to end a refresh of another document, which AWS cannot resume.
 fn foreign(resource: &Resource, message: &str) -> Diagnostic {
     let place = format!("{}/engine", resource.pointer);
-    let message = format!("{message}, and --supersede ends no instance refresh");
+    let message = format!("{message}, and --supersede ends no rollout of the platform's own");
     Diagnostic::error(place, message).with_remedy(
         "wait for it to end, or cancel it with `rolling abort` and the document that it was begun \
          with; then apply again, without --supersede",

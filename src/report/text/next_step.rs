@@ -63,7 +63,7 @@ pub(crate) struct Wording<'a> {
 impl NextStep {
     /// Returns what to do after this end.
     pub(crate) fn after(report: &Report) -> NextStep {
-        let still_running = report.instance_refresh.as_ref().is_some_and(|it| it.still_running);
+        let still_running = report.delegated_rollout.as_ref().is_some_and(|it| it.still_running);
         match report.outcome {
             Outcome::Succeeded => NextStep::Nothing,
             Outcome::Locked if report.overtaken => NextStep::LookAgain,

@@ -6,7 +6,7 @@ use rolling_provider::Revision;
 
 use super::next_step::{NextStep, Wording, capital};
 use super::status::{before_restart, counted, few, fleet, span, troubled};
-use crate::model::event::{Cause, InstanceRefreshReport, InstanceReport, Outcome, Report};
+use crate::model::event::{Cause, DelegatedRolloutReport, InstanceReport, Outcome, Report};
 use crate::model::printable;
 
 /// Describes how a rollout ended in one sentence, and what it left in further ones.
@@ -16,8 +16,8 @@ pub(crate) fn ended(report: &Report) -> (String, Vec<String>) {
     let what = match outcome {
         Outcome::Succeeded => {
             let instances = count_on(report, Some(to));
-            let how = match &report.instance_refresh {
-                Some(_) => "instance refresh".to_owned(),
+            let how = match &report.delegated_rollout {
+                Some(delegated) => delegated.kind.to_owned(),
                 None => counted(report.batches as usize, "batch"),
             };
             let left = left_alone(report) + &pending(report);
@@ -48,8 +48,8 @@ pub(crate) fn ended(report: &Report) -> (String, Vec<String>) {
         let retained: Vec<&str> = report.retained_failed.iter().map(|id| id.as_str()).collect();
         sentences.push(format!("Kept outside the fleet for inspection: {}", retained.join(", ")));
     }
-    if let Some(instance_refresh) = still_running(report) {
-        sentences.push(going_on(instance_refresh));
+    if let Some(delegated) = still_running(report) {
+        sentences.push(going_on(delegated));
     } else {
         sentences.extend(borrowed(report).map(|sentence| capital(&sentence)));
     }
@@ -86,21 +86,21 @@ const WORDING: Wording<'static> = Wording {
     look: "`rolling status` shows the current state, and apply continues from it",
 };
 
-/// How somebody waits for an instance refresh of another document.
-const WAIT_FOR_INSTANCE_REFRESH: &str =
+/// How somebody waits for a rollout of the platform by another document.
+const WAIT_FOR_PLATFORM: &str =
     "wait for it to end, or cancel it with `rolling abort` and the document that it was begun with";
 
-/// Returns the refresh of a rollout that goes on although no engine follows it.
-fn still_running(report: &Report) -> Option<&InstanceRefreshReport> {
+/// Returns the platform's own rollout that goes on although no engine follows it.
+fn still_running(report: &Report) -> Option<&DelegatedRolloutReport> {
     report
-        .instance_refresh
+        .delegated_rollout
         .as_ref()
         .filter(|r| r.still_running && report.outcome != Outcome::Locked)
 }
 
-fn going_on(instance_refresh: &InstanceRefreshReport) -> String {
-    let InstanceRefreshReport { id, status, percent, .. } = instance_refresh;
-    format!("instance refresh {id} continues without this program ({status}, {percent} %)")
+fn going_on(delegated: &DelegatedRolloutReport) -> String {
+    let DelegatedRolloutReport { kind, id, status, percent, .. } = delegated;
+    format!("{kind} {id} continues without this program ({status}, {percent} %)")
 }
 
 /// Says who stays as it is: `, 3 left alone (i-1, i-2, i-3)`.
@@ -155,14 +155,14 @@ pub fn report(name: &str, report: &Report) -> String {
         ));
     }
     match (still_running(report), report.outcome) {
-        (Some(instance_refresh), _) => {
-            lines.push(format!("  refresh    {}", going_on(instance_refresh)));
+        (Some(delegated), _) => {
+            lines.push(format!("  platform   {}", going_on(delegated)));
         }
         (None, Outcome::Locked) => lines.extend(left_to_another(report)),
         (None, _) => lines.extend(left_behind(report)),
     }
-    let wording = match report.instance_refresh {
-        Some(_) => Wording { wait: WAIT_FOR_INSTANCE_REFRESH, ..WORDING },
+    let wording = match report.delegated_rollout {
+        Some(_) => Wording { wait: WAIT_FOR_PLATFORM, ..WORDING },
         None => WORDING,
     };
     lines.push(format!("  next       {}", NextStep::after(report).sentence(&wording)));
@@ -180,8 +180,8 @@ fn headline(name: &str, report: &Report) -> String {
     match report.outcome {
         Outcome::Succeeded => {
             let count = count_on(report, Some(to));
-            let how = match &report.instance_refresh {
-                Some(_) => "by instance refresh ".to_owned(),
+            let how = match &report.delegated_rollout {
+                Some(delegated) => format!("by {} ", delegated.kind),
                 None if report.batches == 0 => String::new(),
                 None => format!("after {} ", counted(report.batches as usize, "batch")),
             };
@@ -221,7 +221,7 @@ fn left_behind(report: &Report) -> Vec<String> {
         lines.push(format!("  borrowed   still: {}", report.borrowed.join("; ")));
     } else if report.is_unrestored() {
         lines.push("  borrowed   nothing, but the record of the rollout is still there".to_owned());
-    } else if report.instance_refresh.is_none() {
+    } else if report.delegated_rollout.is_none() {
         let back = "nothing: what was changed for the time of the rollout is restored";
         lines.push(format!("  borrowed   {back}"));
     }

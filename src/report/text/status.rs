@@ -6,7 +6,7 @@ use std::time::Duration;
 use rolling_provider::InstanceId;
 
 use crate::engine::Rollout;
-use crate::model::event::{InstanceRefreshReport, InstanceReport};
+use crate::model::event::{DelegatedRolloutReport, InstanceReport};
 use crate::model::printable;
 use crate::record::{Ending, Phase};
 
@@ -75,18 +75,18 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
     let since = if rollout.restart().is_some() { ", or not since the restart" } else { "" };
     let revision = format!("{}{since}", rollout.wanted());
     lines.extend(left_alone(&rollout.left_alone(), &revision));
-    if let Some(instance_refresh) = rollout.instance_refresh().map(InstanceRefreshReport::from) {
-        let InstanceRefreshReport { id, status, percent, reason, to, still_running } =
-            instance_refresh;
+    if let Some(delegated) = rollout.delegated_rollout().map(DelegatedRolloutReport::from) {
+        let DelegatedRolloutReport { kind, id, status, percent, reason, to, still_running } =
+            delegated;
         let to = to.map_or(String::new(), |to| format!(" to {to}"));
-        lines.push(format!("  refresh    {id}{to}: {status}, {percent} %"));
+        lines.push(format!("  platform   {kind} {id}{to}: {status}, {percent} %"));
         lines.extend(reason.map(|reason| format!("  why        {reason}")));
         if still_running {
-            lines.push("  at work    EC2 Auto Scaling".into());
+            lines.push(format!("  at work    {}", rollout.platform()));
         }
     }
     match rollout.record() {
-        None if rollout.instance_refresh().is_some() => {}
+        None if rollout.delegated_rollout().is_some() => {}
         None if rollout.lease().is_none() => lines.push("  rollout    none".into()),
         None => {
             lines.push("  rollout    about to begin: nothing is recorded yet".into());

@@ -86,7 +86,7 @@ fn likely(input: &Input<'_>, wait: &Wait) -> Vec<Timestamp> {
         | WaitKind::Hook
         | WaitKind::Bake
         | WaitKind::Evaluation
-        | WaitKind::InstanceRefresh
+        | WaitKind::DelegatedRollout
         | WaitKind::Change
         | WaitKind::Lease
         | WaitKind::Call => Vec::new(),

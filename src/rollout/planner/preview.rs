@@ -19,8 +19,10 @@ use crate::rollout::serving::held_by_hooks;
 /// Previews what a rollout would do now.
 pub fn preview(input: &Input<'_>) -> Preview {
     let Input { spec, target, .. } = *input;
-    if matches!(spec.engine, Executor::InstanceRefresh { .. }) {
-        return super::instance_refresh::preview(input);
+    match spec.engine {
+        Executor::InstanceRefresh { .. } => return super::delegated_preview::preview(input),
+        Executor::Environment { .. } => return super::environment_preview::preview(input),
+        Executor::Rolling | Executor::Controller { .. } => {}
     }
     if let Some(status) = &input.look.controller {
         return super::controller::preview(input, status);
@@ -57,7 +59,7 @@ pub fn preview(input: &Input<'_>) -> Preview {
         size: view.window.size,
         policy: spec.policy.name(),
         continuous: spec.pacing == Pacing::Continuous,
-        instance_refresh: Vec::new(),
+        delegated_rollout: None,
         controller: Vec::new(),
         checkpoints: costs::checkpoints_ahead(input).iter().map(|it| it.percentage).collect(),
         requests: requests(input),

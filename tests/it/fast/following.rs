@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rolling::engine::{Rollout, Stop};
-use rolling::model::event::{Event, InstanceRefreshStep, Outcome, Report};
+use rolling::model::event::{DelegatedRolloutStep, Event, Outcome, Report};
 use rolling::model::spec::{Executor, RollingDeployment};
 use rolling::model::wait::WaitKind;
 use rolling_provider::{
-    Action, DelegatedRollout, DelegatedRolloutState, Done, Effect, ErrorKind, Fleet, Instance,
-    InstanceRefreshPreferences, Lifecycle, Observation, ProviderError, Revision, RolloutController,
+    Action, DelegatedRollout, DelegatedRolloutState, DelegatedSettings, Done, Effect, ErrorKind,
+    Fleet, Instance, Lifecycle, Observation, ProviderError, Revision, RolloutController,
     TargetState, Timestamp,
 };
 use rolling_simulator::Simulator;
@@ -52,6 +52,10 @@ fn error(kind: ErrorKind, effect: Effect) -> ProviderError {
 
 #[async_trait]
 impl RolloutController for Scripted {
+    fn kind(&self) -> &'static str {
+        "instance refresh"
+    }
+
     async fn current(&self, _: Option<&str>) -> Result<Option<DelegatedRollout>, ProviderError> {
         if *self.started.lock().expect("a count") == 0 {
             return Ok(None);
@@ -61,6 +65,7 @@ impl RolloutController for Scripted {
         let state = next.expect("an entry")?;
         *self.done.lock().expect("it") |= state == DelegatedRolloutState::Succeeded;
         Ok(Some(DelegatedRollout {
+            kind: "instance refresh",
             id: "r-1".into(),
             state,
             status: format!("{state:?}"),
@@ -75,8 +80,9 @@ impl RolloutController for Scripted {
     async fn start(
         &self,
         to: &Revision,
-        run: &InstanceRefreshPreferences,
+        settings: &DelegatedSettings,
     ) -> Result<String, ProviderError> {
+        let DelegatedSettings::InstanceRefresh(run) = settings else { panic!("other settings") };
         assert_eq!((to, run.min_healthy), (&Revision::new("v2"), 70));
         let next = self.starts.lock().expect("a script").pop_front().unwrap_or(Ok(()));
         let applied = next.as_ref().err().is_none_or(|error| error.effect == Effect::Unknown);
@@ -151,7 +157,7 @@ async fn a_refresh_without_progress_is_followed_until_a_deadline_that_every_wait
         why.contains("has made no progress for 1h 15m") && why.ends_with("still runs"),
         "{why}"
     );
-    assert!(report.instance_refresh.expect("a refresh").still_running);
+    assert!(report.delegated_rollout.expect("a refresh").still_running);
     let waits: Vec<Timestamp> = events
         .iter()
         .filter_map(|event| match event {
@@ -159,7 +165,7 @@ async fn a_refresh_without_progress_is_followed_until_a_deadline_that_every_wait
             _ => None,
         })
         .map(|wait| {
-            assert_eq!(wait.kind, WaitKind::InstanceRefresh);
+            assert_eq!(wait.kind, WaitKind::DelegatedRollout);
             wait.deadline
         })
         .collect();
@@ -182,10 +188,10 @@ async fn a_refresh_that_reports_success_is_believed_once_the_fleet_shows_it() {
     assert_eq!((report.outcome, started), (Outcome::Succeeded, 1));
     assert_eq!(report.completed, Some("v2".into()));
     let steps = events.iter().filter_map(|event| match event {
-        Event::InstanceRefresh { step, .. } => Some(*step),
+        Event::DelegatedRollout { step, .. } => Some(*step),
         _ => None,
     });
-    assert_eq!(steps.collect::<Vec<_>>(), [InstanceRefreshStep::Started]);
+    assert_eq!(steps.collect::<Vec<_>>(), [DelegatedRolloutStep::Started]);
 }
 
 #[tokio::test]
@@ -239,7 +245,7 @@ async fn a_refresh_that_ends_without_success_ends_the_rollout_the_same_way() {
         assert_eq!(report.outcome, outcome);
         let why = report.reason.expect("a reason");
         assert!(why.starts_with(&format!("instance refresh r-1 is {state:?}")), "{why}");
-        assert!(!report.instance_refresh.expect("a refresh").still_running);
+        assert!(!report.delegated_rollout.expect("a refresh").still_running);
         assert_eq!(report.completed, Some("v1".into()), "that is what runs");
     }
 }
@@ -277,6 +283,6 @@ async fn a_refresh_that_cannot_be_read_any_more_is_reported_as_still_running() {
     assert_eq!(report.outcome, Outcome::Failed);
     let why = report.reason.expect("a reason");
     assert!(why.starts_with("instance refresh r-1 can no longer be read"), "{why}");
-    assert!(report.instance_refresh.expect("a refresh").still_running);
+    assert!(report.delegated_rollout.expect("a refresh").still_running);
     assert!(events.iter().any(|event| matches!(event, Event::Retrying { .. })));
 }

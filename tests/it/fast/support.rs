@@ -27,6 +27,9 @@ fn rolled(way: RolloutMode) -> Value {
         RolloutMode::Target(kinds) if kinds[0].starts_with("kubernetes_") => {
             json!({ kinds[0]: { "name": "web", "images": { "app": "web:2" } } })
         }
+        RolloutMode::Target(&["elastic_beanstalk_environment"]) => json!({
+            "elastic_beanstalk_environment": { "name": "web-prod", "version_label": "v2" },
+        }),
         _ => json!({ "simulated_fleet": { "name": "web", "revision": "v2" } }),
     };
     let how = match way {
@@ -68,9 +71,14 @@ fn refused_value(row: &Unsupported) -> Value {
         (_, "/wait_for_termination") => json!(true),
         (_, "/scale_in_protected_instances") => json!("ignore"),
         (_, "/suspend_processes") => json!(["AZRebalance"]),
-        (_, "/pause_between_batches" | "/progress_deadline" | "/health/min_drain_time") => {
-            json!("1m")
-        }
+        (
+            _,
+            "/pause_between_batches"
+            | "/progress_deadline"
+            | "/health/min_drain_time"
+            | "/health/min_healthy_time"
+            | "/gates/bake_time",
+        ) => json!("1m"),
         (_, "/traffic/second_target_group_arn") => json!(ARN),
         (_, "/traffic/listener_rule_arns") => json!(["arn"]),
         (_, "/gates/http") => json!({ "url": "http://example.com/" }),

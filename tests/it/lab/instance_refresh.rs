@@ -53,7 +53,7 @@ fn events(ran: &Ran, kind: &str) -> Vec<Value> {
 }
 
 fn steps(ran: &Ran) -> Vec<Value> {
-    events(ran, "instance_refresh").iter().map(|event| event["step"].clone()).collect()
+    events(ran, "delegated_rollout").iter().map(|event| event["step"].clone()).collect()
 }
 
 /// Waits until a refresh has been started and has begun to replace.
@@ -76,7 +76,7 @@ fn a_group_rolls_by_itself_with_the_policys_percentages_and_nothing_of_ours_is_l
     assert_eq!(planned.code, 0, "{planned:?}");
     let plan = &planned.lines()[0]["resources"][0]["plan"];
     assert_eq!((&plan["floor"], &plan["ceiling"]), (&json!(3), &json!(6)));
-    assert_eq!(plan["instance_refresh"][0], "min 50 %, max 100 % healthy", "{plan}");
+    assert_eq!(plan["delegated_rollout"]["settings"][0], "min 50 %, max 100 % healthy", "{plan}");
     assert_eq!((&plan["borrows"], &plan["batches"]), (&json!([]), &json!([])));
     assert!(
         plan["warnings"][0].as_str().expect("a warning").contains("by its own rules"),
@@ -88,7 +88,7 @@ fn a_group_rolls_by_itself_with_the_policys_percentages_and_nothing_of_ours_is_l
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(steps(&ran), ["started"]);
     let waits = events(&ran, "waiting");
-    assert!(waits.iter().any(|wait| wait["on"][0]["kind"] == "instance_refresh"), "{waits:?}");
+    assert!(waits.iter().any(|wait| wait["on"][0]["kind"] == "delegated_rollout"), "{waits:?}");
     assert!(ran.stdout.contains("InProgress, "), "{ran:?}");
     assert!(!events(&ran, "progressed").is_empty());
     let run = report(&ran);
@@ -96,8 +96,8 @@ fn a_group_rolls_by_itself_with_the_policys_percentages_and_nothing_of_ours_is_l
     let instances = run["instances"].as_array().expect("instances");
     assert_eq!(instances.len(), 6, "{run}");
     assert!(instances.iter().all(|i| i["revision"] == new && i["serves"] == true), "{run}");
-    assert_eq!(run["instance_refresh"]["status"], "Successful");
-    assert_eq!(run["instance_refresh"]["still_running"], false);
+    assert_eq!(run["delegated_rollout"]["status"], "Successful");
+    assert_eq!(run["delegated_rollout"]["still_running"], false);
     assert_eq!(run["completed"], format!("{template}:2"));
     assert_eq!(account.mutations(), [START], "nothing else is changed");
     let calls = account.parameters("StartInstanceRefresh");
@@ -147,7 +147,7 @@ fn a_refresh_that_aws_calls_successful_is_none_where_nothing_serves() {
     assert_eq!(ran.code, 1, "{ran:?}");
     let run = report(&ran);
     assert_eq!(
-        (&run["outcome"], &run["instance_refresh"]["status"]),
+        (&run["outcome"], &run["delegated_rollout"]["status"]),
         (&json!("failed"), &json!("Successful"))
     );
     let message = why(&ran);
@@ -275,7 +275,7 @@ fn a_lost_answer_and_a_faulty_network_start_it_only_once() {
     let ran = account.run("apply", &wanted(&template, "2"));
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!((steps(&ran), account.count(START)), (vec![json!("started")], 1));
-    assert_eq!(report(&ran)["instance_refresh"]["status"], "Successful");
+    assert_eq!(report(&ran)["delegated_rollout"]["status"], "Successful");
 }
 
 #[test]

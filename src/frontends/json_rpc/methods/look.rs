@@ -126,32 +126,27 @@ impl PeerSettings {
     }
 }
 
-/// Returns the record, or else the instance refresh, that the look found.
+/// Returns the record, or else the platform's own rollout, that the look found.
 pub(super) fn view(rollout: &Rollout) -> Option<m::RecordView> {
     let owner = rollout.lease().map(|lease| lease.owner);
     let of_record = rollout.record().map(|record| view_of(record, owner));
     of_record.or_else(|| {
-        rollout
-            .instance_refresh()
-            .map(|instance_refresh| view_of_instance_refresh(rollout, instance_refresh))
+        rollout.delegated_rollout().map(|delegated| view_of_delegated(rollout, delegated))
     })
 }
 
-/// Converts an instance refresh, which needs no record, for the peer.
-fn view_of_instance_refresh(
-    rollout: &Rollout,
-    instance_refresh: &DelegatedRollout,
-) -> m::RecordView {
+/// Converts a rollout of the platform's own, which needs no record, for the peer.
+fn view_of_delegated(rollout: &Rollout, delegated: &DelegatedRollout) -> m::RecordView {
     m::RecordView {
-        rollout: instance_refresh.id.clone(),
-        status: crate::rollout::instance_refresh::status(instance_refresh).into(),
-        reason: instance_refresh.rollback_reason.clone().or(instance_refresh.reason.clone()),
-        to: instance_refresh.to.as_ref().map_or(String::new(), ToString::to_string),
+        rollout: delegated.id.clone(),
+        status: crate::rollout::delegated::status(delegated).into(),
+        reason: delegated.rollback_reason.clone().or(delegated.reason.clone()),
+        to: delegated.to.as_ref().map_or(String::new(), ToString::to_string),
         completed_revision: rollout.completed().map(|revision| revision.to_string()),
-        started: instance_refresh.started.0,
+        started: delegated.started.0,
         size: rollout.size(),
         failures: 0,
-        owner: (!instance_refresh.state.is_over()).then(|| "EC2 Auto Scaling".into()),
+        owner: (!delegated.state.is_over()).then(|| rollout.platform().into()),
         tags: Tags::new(),
     }
 }

@@ -255,7 +255,7 @@ fn succeeded(prior: &Value, wanted: Option<&Revision>) -> Vec<(&'static str, Opt
 /// Warns of what is at work on a target and keeps an apply from beginning.
 fn at_work(rollout: &Rollout) -> Vec<Diagnostic> {
     let name = &rollout.target().name;
-    if let Some(message) = rollout.foreign_instance_refresh() {
+    if let Some(message) = rollout.foreign_rollout() {
         let remedy = "an apply is refused until it ends";
         return vec![Diagnostic::warning("", message).with_remedy(remedy)];
     }

@@ -37,7 +37,7 @@ pub(crate) fn preview(input: &Input<'_>, status: &ControllerStatus) -> Preview {
         size: window.size,
         policy: spec.policy.name(),
         continuous: false,
-        instance_refresh: Vec::new(),
+        delegated_rollout: None,
         controller: if rolls { phrases(input, &view, status, &steps) } else { Vec::new() },
         batches: steps.into_iter().map(of_step).collect(),
         checkpoints: ahead.map(|checkpoint| checkpoint.percentage).collect(),

@@ -20,7 +20,7 @@ fn an_interrupt_leaves_it_running_and_a_later_apply_follows_it_to_its_end() {
     assert_eq!(ran.code, 130, "{ran:?}");
     let run = report(&ran);
     assert_eq!(
-        (&run["outcome"], &run["instance_refresh"]["still_running"]),
+        (&run["outcome"], &run["delegated_rollout"]["still_running"]),
         (&json!("aborted"), &json!(true))
     );
     assert!(why(&ran).contains("continues without this program"), "{}", why(&ran));
@@ -29,7 +29,7 @@ fn an_interrupt_leaves_it_running_and_a_later_apply_follows_it_to_its_end() {
     let status = account.run("status", &wanted(&template, "2"));
     let shown = &status.lines()[0]["resources"][0];
     assert_eq!(
-        (&shown["status"], &shown["instance_refresh"]["still_running"]),
+        (&shown["status"], &shown["delegated_rollout"]["still_running"]),
         (&json!("rolling"), &json!(true))
     );
     // In the output for people, by the apply that continues it.

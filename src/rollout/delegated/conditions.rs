@@ -1,16 +1,59 @@
-//! What keeps an instance refresh from beginning.
+//! What keeps a rollout of the platform's own from beginning.
 
 use rolling_provider::{Observation, ProviderError, Target};
 
+use super::environment_settings::environment_settings;
 use super::follow::old;
-use super::translate::preferences;
-use crate::model::spec::{OnFailure, RollingDeployment};
+use super::instance_refresh::preferences;
+use crate::model::spec::{Executor, OnFailure, Policy, RollingDeployment};
 
-/// Refuses what stands in the way of a refresh of a group of `size`.
+/// Refuses what stands in the way of a rollout of a fleet of `size`.
 ///
 /// # Errors
-/// Names the attribute that asks for what AWS does not do, and what to do about it.
+/// Names the attribute that asks for what the platform does not do, and what to do about it.
 pub(crate) fn refuse(
+    spec: &RollingDeployment,
+    target: &Target,
+    look: &Observation,
+    size: u32,
+) -> Result<(), ProviderError> {
+    match spec.engine {
+        Executor::Environment { .. } => refuse_update(spec, target),
+        Executor::Rolling | Executor::Controller { .. } | Executor::InstanceRefresh { .. } => {
+            refuse_refresh(spec, target, look, size)
+        }
+    }
+}
+
+/// Refuses a policy that an environment of this kind does not have
+/// (<https://docs.aws.amazon.com/elasticbeanstalk/latest/dg/using-features.rolling-version-deploy.html>).
+fn refuse_update(spec: &RollingDeployment, target: &Target) -> Result<(), ProviderError> {
+    environment_settings(spec)?;
+    let is = |name: &str, value: &str| {
+        target.options.get(name).is_some_and(|found| found.eq_ignore_ascii_case(value))
+    };
+    let has_balancer = is("LoadBalancerType", "application");
+    let why = match spec.policy {
+        Policy::AllAtOnce | Policy::Immutable => None,
+        _ if is("EnvironmentType", "SingleInstance") => {
+            Some(("a single instance", "choose all_at_once or immutable"))
+        }
+        Policy::TrafficSplitting if is("Tier", "Worker") => {
+            Some(("the worker tier", "choose another policy: workers take no requests"))
+        }
+        Policy::TrafficSplitting if !has_balancer => {
+            Some(("no Application Load Balancer", "choose immutable"))
+        }
+        _ => None,
+    };
+    let Some((kind, remedy)) = why else { return Ok(()) };
+    let message =
+        format!("the environment has {kind}, and no policy {} for it", spec.policy.name());
+    Err(ProviderError::invalid("check the environment", "policy", message).with_remedy(remedy))
+}
+
+/// Refuses what stands in the way of a refresh of a group of `size`.
+fn refuse_refresh(
     spec: &RollingDeployment,
     target: &Target,
     look: &Observation,

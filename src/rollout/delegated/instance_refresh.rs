@@ -40,7 +40,7 @@ pub(crate) fn preferences(
         max_healthy,
         warmup: match spec.engine {
             Executor::InstanceRefresh { warmup } => warmup.map(whole_seconds),
-            Executor::Rolling | Executor::Controller { .. } => None,
+            Executor::Rolling | Executor::Controller { .. } | Executor::Environment { .. } => None,
         },
         checkpoints,
         checkpoint_delay: whole_seconds(delay),

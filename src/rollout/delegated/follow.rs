@@ -19,7 +19,7 @@ const BEYOND_THAT: Duration = Duration::from_secs(900);
 
 /// What to do about a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RefreshDecision<'a> {
+pub(crate) enum DelegatedDecision<'a> {
     /// Nothing: everything is as it should be.
     Nothing,
     /// Start a refresh.
@@ -36,20 +36,18 @@ pub(crate) fn next<'a>(
     spec: &RollingDeployment,
     target: &Target,
     look: &Observation,
-) -> RefreshDecision<'a> {
-    match latest.filter(|instance_refresh| !instance_refresh.state.is_over()) {
-        Some(instance_refresh) if leads_there(instance_refresh, target) => {
-            RefreshDecision::Join(instance_refresh)
-        }
-        Some(instance_refresh) => RefreshDecision::Foreign(instance_refresh),
-        None if is_done(spec, target, look) => RefreshDecision::Nothing,
-        None => RefreshDecision::Start,
+) -> DelegatedDecision<'a> {
+    match latest.filter(|delegated| !delegated.state.is_over()) {
+        Some(delegated) if leads_there(delegated, target) => DelegatedDecision::Join(delegated),
+        Some(delegated) => DelegatedDecision::Foreign(delegated),
+        None if is_done(spec, target, look) => DelegatedDecision::Nothing,
+        None => DelegatedDecision::Start,
     }
 }
 
-/// Whether `instance_refresh` leads to the revision that `target` is to run.
-pub(crate) fn leads_there(instance_refresh: &DelegatedRollout, target: &Target) -> bool {
-    instance_refresh.to.as_ref().map(|to| target.resolve(to)) == Some(&target.revision)
+/// Whether `delegated` leads to the revision that `target` is to run.
+pub(crate) fn leads_there(delegated: &DelegatedRollout, target: &Target) -> bool {
+    delegated.to.as_ref().map(|to| target.resolve(to)) == Some(&target.revision)
 }
 
 /// Whether every instance that is to run the revision does, and the group launches it.
@@ -138,9 +136,9 @@ pub(crate) fn gives_up_after(spec: &RollingDeployment, target: &Target) -> Durat
     AWS_GIVES_UP + BEYOND_THAT + remaining + spec.health.min_healthy_time + target.drain()
 }
 
-/// Returns how `instance_refresh` ended, if it has.
-pub(crate) fn verdict(instance_refresh: &DelegatedRollout) -> Option<Outcome> {
-    match instance_refresh.state {
+/// Returns how `delegated` ended, if it has.
+pub(crate) fn verdict(delegated: &DelegatedRollout) -> Option<Outcome> {
+    match delegated.state {
         DelegatedRolloutState::Succeeded => Some(Outcome::Succeeded),
         DelegatedRolloutState::RolledBack => Some(Outcome::RolledBack),
         DelegatedRolloutState::Cancelled => Some(Outcome::Aborted),
@@ -151,9 +149,9 @@ pub(crate) fn verdict(instance_refresh: &DelegatedRollout) -> Option<Outcome> {
     }
 }
 
-/// Returns the state of `instance_refresh`, in the terms of a rollout's record.
-pub(crate) fn status(instance_refresh: &DelegatedRollout) -> &'static str {
-    match instance_refresh.state {
+/// Returns the state of `delegated`, in the terms of a rollout's record.
+pub(crate) fn status(delegated: &DelegatedRollout) -> &'static str {
+    match delegated.state {
         DelegatedRolloutState::Pending
         | DelegatedRolloutState::Rolling
         | DelegatedRolloutState::Baking => "rolling",
@@ -166,11 +164,10 @@ pub(crate) fn status(instance_refresh: &DelegatedRollout) -> &'static str {
     }
 }
 
-/// Returns `instance_refresh` as a phrase: `InProgress, 30 %: Waiting for ...`.
-pub(crate) fn summary(instance_refresh: &DelegatedRollout) -> String {
-    let reason =
-        instance_refresh.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
-    format!("{}, {} %{reason}", instance_refresh.status, instance_refresh.percent)
+/// Returns `delegated` as a phrase: `InProgress, 30 %: Waiting for ...`.
+pub(crate) fn summary(delegated: &DelegatedRollout) -> String {
+    let reason = delegated.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+    format!("{}, {} %{reason}", delegated.status, delegated.percent)
 }
 
 /// Returns what is wrong with an instance of the new revision that is reported as unhealthy, if one
@@ -189,31 +186,31 @@ pub(crate) fn unhealthy(target: &Target, look: &Observation) -> Option<String> {
     Some(format!("{id}: {}", trouble(target, instance)))
 }
 
-/// Returns why `instance_refresh` did not succeed.
+/// Returns why `delegated` did not succeed.
 ///
 /// Quotes AWS, and adds the instance that was `unhealthy` and the launch that failed, as far as
 /// they are known.
 pub(crate) fn cause(
-    instance_refresh: &DelegatedRollout,
+    delegated: &DelegatedRollout,
     unhealthy: Option<&str>,
     activities: &[Activity],
 ) -> String {
-    let own = instance_refresh.rollback_reason.as_deref();
-    let ended = instance_refresh.reason.as_deref().filter(|reason| Some(*reason) != own);
+    let own = delegated.rollback_reason.as_deref();
+    let ended = delegated.reason.as_deref().filter(|reason| Some(*reason) != own);
     let failed = activities.iter().find(|activity| activity.failed);
     let failed = failed.map(|activity| activity.cause.as_str());
     let known = [own, ended, unhealthy, failed].into_iter().flatten();
     let message: Vec<&str> = known.filter(|message| !message.is_empty()).collect();
     let message =
         if message.is_empty() { "no reason is given".to_owned() } else { message.join("; ") };
-    format!("instance refresh {} is {}: {message}", instance_refresh.id, instance_refresh.status)
+    format!("{} {} is {}: {message}", delegated.kind, delegated.id, delegated.status)
 }
 
 #[cfg(test)]
 mod tests {
     use rolling_provider::ActivityKind;
 
-    use super::super::example::{instance_refresh, spec};
+    use super::super::example::{delegated, spec};
     use super::*;
     use crate::rollout::example::{look, target};
 
@@ -232,7 +229,7 @@ mod tests {
             (DelegatedRolloutState::Failed, Some("lt-1:2"), "lt-1:1", "Start"),
             (DelegatedRolloutState::Succeeded, Some("lt-1:2"), "lt-1:$Latest", "Nothing"),
         ] {
-            let found = instance_refresh(state, to);
+            let found = delegated(state, to);
             let summary = next(Some(&found), template);
             assert!(summary.starts_with(wanted), "{state:?} {to:?}: {summary}");
         }
@@ -249,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_cause_has_awss_message_and_what_was_seen() {
-        let mut found = instance_refresh(DelegatedRolloutState::RolledBack, Some("lt-1:2"));
+        let mut found = delegated(DelegatedRolloutState::RolledBack, Some("lt-1:2"));
         found.rollback_reason = Some("it failed".into());
         found.reason = Some("it failed".into());
         let activity = Activity {

@@ -5,7 +5,7 @@ use rolling_provider::{
     DelegatedRollout, DelegatedRolloutState, Observation, ProviderError, Revision, Target,
 };
 
-use super::follow::{self, Idle, RefreshDecision, idle, leads_there, next, status, summary};
+use super::follow::{self, DelegatedDecision, Idle, idle, leads_there, next, status, summary};
 use crate::model::preview::Preview;
 use crate::model::spec::RollingDeployment;
 use crate::record::command::Command;
@@ -17,8 +17,10 @@ const ITS_OWN_DOCUMENT: &str = "wait for it to end, use the document that it was
 
 /// A group and its latest refresh.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct RefreshContext<'a> {
-    /// The latest refresh of the group, if there is any.
+pub(crate) struct DelegatedContext<'a> {
+    /// What the platform calls its rollouts.
+    pub(crate) kind: &'static str,
+    /// The latest rollout of the platform's own, if there is any.
     pub(crate) latest: Option<&'a DelegatedRollout>,
     /// The deployment.
     pub(crate) spec: &'a RollingDeployment,
@@ -30,17 +32,19 @@ pub(crate) struct RefreshContext<'a> {
     pub(crate) known_completed: Option<&'a Revision>,
 }
 
-impl<'a> RefreshContext<'a> {
+impl<'a> DelegatedContext<'a> {
     /// Returns what to do about the group.
-    pub(crate) fn next(self) -> RefreshDecision<'a> {
+    pub(crate) fn next(self) -> DelegatedDecision<'a> {
         next(self.latest, self.spec, self.target, self.look)
     }
 
     /// Returns the refresh to the wanted revision that is under way, if there is one.
     pub(crate) fn under_way(self) -> Option<&'a DelegatedRollout> {
         match self.next() {
-            RefreshDecision::Join(instance_refresh) => Some(instance_refresh),
-            RefreshDecision::Nothing | RefreshDecision::Start | RefreshDecision::Foreign(_) => None,
+            DelegatedDecision::Join(delegated) => Some(delegated),
+            DelegatedDecision::Nothing
+            | DelegatedDecision::Start
+            | DelegatedDecision::Foreign(_) => None,
         }
     }
 
@@ -48,8 +52,10 @@ impl<'a> RefreshContext<'a> {
     /// one.
     pub(crate) fn foreign(self) -> Option<String> {
         match self.next() {
-            RefreshDecision::Foreign(instance_refresh) => Some(foreign(instance_refresh)),
-            RefreshDecision::Nothing | RefreshDecision::Start | RefreshDecision::Join(_) => None,
+            DelegatedDecision::Foreign(delegated) => Some(foreign(delegated)),
+            DelegatedDecision::Nothing | DelegatedDecision::Start | DelegatedDecision::Join(_) => {
+                None
+            }
         }
     }
 
@@ -57,7 +63,7 @@ impl<'a> RefreshContext<'a> {
     /// matters, and why.
     pub(crate) fn status(self) -> Option<(&'static str, Option<String>)> {
         let latest = self.latest.filter(|latest| leads_there(latest, self.target))?;
-        let matters = self.next() != RefreshDecision::Nothing
+        let matters = self.next() != DelegatedDecision::Nothing
             && latest.state != DelegatedRolloutState::Succeeded;
         let reason = || latest.rollback_reason.clone().or(latest.reason.clone());
         matters.then(|| (status(latest), reason()))
@@ -79,7 +85,7 @@ impl<'a> RefreshContext<'a> {
     /// Returns the instances that do not serve in a group where the cloud has nothing left to
     /// replace, unless the group is known to have served so before.
     pub(crate) fn unproven(self) -> Option<Idle> {
-        let is_rolled = self.next() == RefreshDecision::Nothing;
+        let is_rolled = self.next() == DelegatedDecision::Nothing;
         let has_served = self.known_completed == Some(&self.target.revision);
         idle(self.spec, self.target, self.look).filter(|_| is_rolled && !has_served)
     }
@@ -87,21 +93,22 @@ impl<'a> RefreshContext<'a> {
     /// Adds to a preview what only the refresh under way tells.
     pub(crate) fn add_to(self, preview: &mut Preview) {
         let warning = match self.next() {
-            RefreshDecision::Start => return,
-            RefreshDecision::Nothing => {
+            DelegatedDecision::Start => return,
+            DelegatedDecision::Nothing => {
                 let Some(idle) = self.unproven() else { return };
                 let message = idle.message;
                 format!(
                     "no instance has to be replaced, but {message}: an apply waits until they serve"
                 )
             }
-            RefreshDecision::Join(instance_refresh) => format!(
-                "instance refresh {} is under way and is followed ({})",
-                instance_refresh.id,
-                summary(instance_refresh)
+            DelegatedDecision::Join(delegated) => format!(
+                "{} {} is under way and is followed ({})",
+                delegated.kind,
+                delegated.id,
+                summary(delegated)
             ),
-            RefreshDecision::Foreign(instance_refresh) => {
-                format!("{}: an apply does nothing while it runs", foreign(instance_refresh))
+            DelegatedDecision::Foreign(delegated) => {
+                format!("{}: an apply does nothing while it runs", foreign(delegated))
             }
         };
         preview.changes = true;
@@ -115,12 +122,15 @@ impl<'a> RefreshContext<'a> {
     pub(crate) fn allow(self, command: Command) -> Result<(), ProviderError> {
         let name = command.name();
         if matches!(command, Command::Pause | Command::Resume) {
-            let message = format!("AWS cannot {name} an instance refresh");
+            let message = format!("AWS cannot {name} an {}", self.kind);
             let error = ProviderError::invalid(name, "engine", message);
-            return Err(error.with_remedy(
-                "checkpoints pause it for a set time; `rolling abort` cancels it, and `rolling \
-                 rollback` rolls it back",
-            ));
+            let checkpoints = match self.spec.checkpoints.is_empty() {
+                true => "",
+                false => "checkpoints pause it for a set time; ",
+            };
+            return Err(error.with_remedy(format!(
+                "{checkpoints}`rolling abort` cancels it, and `rolling rollback` rolls it back"
+            )));
         }
         match self.foreign() {
             Some(message) => {
@@ -134,14 +144,14 @@ impl<'a> RefreshContext<'a> {
     /// Returns why `command` could change nothing, if so.
     pub(crate) fn idle(self, command: Command) -> Option<CommandReply> {
         let is_there =
-            matches!(self.next(), RefreshDecision::Join(_) | RefreshDecision::Foreign(_));
+            matches!(self.next(), DelegatedDecision::Join(_) | DelegatedDecision::Foreign(_));
         let is_idle = !is_there && matches!(command, Command::Abort | Command::Rollback);
         no_op(command, None, false).filter(|_| is_idle)
     }
 
     /// Returns what a refresh to the revision has not done, if anything.
     pub(crate) fn not_rolled(self) -> Option<String> {
-        let RefreshContext { spec, target, look, .. } = self;
+        let DelegatedContext { spec, target, look, .. } = self;
         if follow::is_done(spec, target, look) {
             return None;
         }
@@ -157,13 +167,9 @@ impl<'a> RefreshContext<'a> {
 }
 
 /// Returns a sentence about a refresh of another configuration that is under way.
-pub(crate) fn foreign(instance_refresh: &DelegatedRollout) -> String {
-    let to = instance_refresh.to.as_ref().map_or("another configuration", |to| to.as_str());
-    format!(
-        "instance refresh {} to {to} is under way ({})",
-        instance_refresh.id,
-        summary(instance_refresh)
-    )
+pub(crate) fn foreign(delegated: &DelegatedRollout) -> String {
+    let to = delegated.to.as_ref().map_or("another configuration", |to| to.as_str());
+    format!("{} {} to {to} is under way ({})", delegated.kind, delegated.id, summary(delegated))
 }
 
 /// Whether a refresh in `state` does what `command` asks for.
@@ -180,7 +186,7 @@ pub(crate) fn is_obeyed(command: Command, state: DelegatedRolloutState) -> bool 
 mod tests {
     use rolling_provider::Capacity;
 
-    use super::super::example::{instance_refresh, spec};
+    use super::super::example::{delegated, spec};
     use super::*;
     use crate::rollout::example::{look, target, with_instance};
 
@@ -191,17 +197,24 @@ mod tests {
         latest: Option<&DelegatedRollout>,
         runs: &str,
         known_completed: Option<&Revision>,
-        check: impl Fn(RefreshContext<'_>) -> T,
+        check: impl Fn(DelegatedContext<'_>) -> T,
     ) -> T {
         let (spec, target) = (spec(), target());
         let look = with_instance(look(runs), "i-1", runs);
-        check(RefreshContext { latest, spec: &spec, target: &target, look: &look, known_completed })
+        check(DelegatedContext {
+            kind: "instance refresh",
+            latest,
+            spec: &spec,
+            target: &target,
+            look: &look,
+            known_completed,
+        })
     }
 
     #[test]
     fn a_command_needs_a_refresh_of_this_document_and_one_that_aws_knows() {
-        let ours = instance_refresh(ROLLING, Some("lt-1:2"));
-        let foreign = instance_refresh(ROLLING, Some("lt-1:3"));
+        let ours = delegated(ROLLING, Some("lt-1:2"));
+        let foreign = delegated(ROLLING, Some("lt-1:3"));
         for (latest, command, allowed, idle) in [
             (Some(&ours), Command::Abort, true, false),
             (Some(&ours), Command::Rollback, true, false),
@@ -226,7 +239,7 @@ mod tests {
     #[test]
     fn a_status_is_that_of_a_refresh_to_the_revision_whose_end_the_group_does_not_show() {
         let status = |state, to, runs| {
-            let latest = instance_refresh(state, Some(to));
+            let latest = delegated(state, Some(to));
             with_found(Some(&latest), runs, None, |found| found.status().map(|(status, _)| status))
         };
         assert_eq!(status(ROLLING, "lt-1:2", "lt-1:1"), Some("rolling"));
@@ -240,7 +253,7 @@ mod tests {
     #[test]
     fn the_completed_revision_is_what_all_run_and_serve_with_no_refresh_under_way() {
         let known = Revision::from("lt-1:0");
-        let ours = instance_refresh(ROLLING, Some("lt-1:2"));
+        let ours = delegated(ROLLING, Some("lt-1:2"));
         let completed = |latest, runs| {
             with_found(latest, runs, Some(&known), |found| found.completed().cloned())
         };
@@ -255,8 +268,14 @@ mod tests {
         let mut look = with_instance(look("lt-1:2"), "i-1", "lt-1:2");
         let unproven = |look: &Observation, known: Option<&Revision>| {
             let (latest, known_completed) = (None, known);
-            let found =
-                RefreshContext { latest, spec: &spec, target: &target, look, known_completed };
+            let found = DelegatedContext {
+                kind: "instance refresh",
+                latest,
+                spec: &spec,
+                target: &target,
+                look,
+                known_completed,
+            };
             found.unproven().map(|idle| idle.message)
         };
         assert_eq!(unproven(&look, None), None);

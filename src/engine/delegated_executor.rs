@@ -1,5 +1,5 @@
 //! Has the cloud carry a rollout out as an instance refresh, and gives it commands.
-//! [`crate::rollout::instance_refresh`] decides what the refresh that is found means.
+//! [`crate::rollout::delegated`] decides what the refresh that is found means.
 
 use std::sync::Arc;
 
@@ -19,21 +19,23 @@ use crate::model::wait::Wait;
 use crate::record::Record;
 use crate::record::command::Command;
 use crate::rollout::control::CommandReply;
-use crate::rollout::instance_refresh::{self, Idle, RefreshContext, RefreshDecision};
+use crate::rollout::delegated::{self, DelegatedContext, DelegatedDecision, Idle};
 use crate::rollout::planner::{self, Preflight};
 use crate::rollout::state::RolloutState;
 
 /// See the module. It takes no lease: a group has one refresh at a time.
-pub(super) struct InstanceRefreshExecutor {
+pub(super) struct DelegatedExecutor {
     pub(super) fleet: Arc<dyn Fleet>,
     pub(super) context: RolloutContext,
-    /// The latest refresh of the group.
+    /// The latest rollout of the platform's own.
     pub(super) latest: Option<DelegatedRollout>,
+    /// What the whole fleet ran before this process started a rollout.
+    pub(super) ran_before: Option<Revision>,
     /// This process's own command for the refresh under way.
     pub(super) command: Option<Command>,
 }
 
-impl InstanceRefreshExecutor {
+impl DelegatedExecutor {
     /// Looks up the latest refresh of what `context` has just looked up.
     ///
     /// # Errors
@@ -42,7 +44,7 @@ impl InstanceRefreshExecutor {
         fleet: Arc<dyn Fleet>,
         context: RolloutContext,
     ) -> Result<Self, ProviderError> {
-        let mut executor = Self { fleet, context, latest: None, command: None };
+        let mut executor = Self { fleet, context, latest: None, ran_before: None, command: None };
         executor.latest = executor.look_up_latest().await?;
         executor.restore(executor.context.look.clone());
         executor.context.note_what_ran();
@@ -55,6 +57,11 @@ impl InstanceRefreshExecutor {
             return Err(error.with_remedy("finish or abort it with engine rolling first"));
         }
         Ok(executor)
+    }
+
+    /// What the platform calls its rollouts.
+    pub(super) fn kind(&self) -> &'static str {
+        self.fleet.rollout_controller().map_or("rollout", RolloutController::kind)
     }
 
     async fn look_up_latest(&self) -> Result<Option<DelegatedRollout>, ProviderError> {
@@ -72,15 +79,22 @@ impl InstanceRefreshExecutor {
     }
 
     /// The group and its latest refresh.
-    pub(super) fn found(&self) -> RefreshContext<'_> {
+    pub(super) fn found(&self) -> DelegatedContext<'_> {
         let RolloutContext { spec, target, look, state, .. } = &self.context;
         let known_completed = state.known_completed.as_ref();
-        RefreshContext { latest: self.latest.as_ref(), spec, target, look, known_completed }
+        DelegatedContext {
+            kind: self.kind(),
+            latest: self.latest.as_ref(),
+            spec,
+            target,
+            look,
+            known_completed,
+        }
     }
 }
 
 #[async_trait]
-impl RolloutExecutor for InstanceRefreshExecutor {
+impl RolloutExecutor for DelegatedExecutor {
     fn context(&self) -> &RolloutContext {
         &self.context
     }
@@ -99,10 +113,10 @@ impl RolloutExecutor for InstanceRefreshExecutor {
     async fn may_begin(&self) -> Result<(), ProviderError> {
         let RolloutContext { spec, target, look, .. } = &self.context;
         match self.found().next() {
-            RefreshDecision::Nothing | RefreshDecision::Foreign(_) => Ok(()),
-            RefreshDecision::Join(_) => self.context.may_roll(false).await,
-            RefreshDecision::Start => {
-                instance_refresh::refuse(spec, target, look, self.context.size())?;
+            DelegatedDecision::Nothing | DelegatedDecision::Foreign(_) => Ok(()),
+            DelegatedDecision::Join(_) => self.context.may_roll(false).await,
+            DelegatedDecision::Start => {
+                delegated::refuse(spec, target, look, self.context.size())?;
                 self.context.may_roll(true).await
             }
         }
@@ -135,18 +149,18 @@ impl RolloutExecutor for InstanceRefreshExecutor {
     fn under_way(&self) -> Option<UnderWay> {
         let found = self.found().under_way()?;
         let (id, to) = (found.id.clone(), self.context.wanted.to_string());
-        Some(UnderWay { id, to, status: instance_refresh::status(found) })
+        Some(UnderWay { id, to, status: delegated::status(found) })
     }
 
     fn status(&self) -> Option<(&'static str, Option<String>)> {
         self.found().status()
     }
 
-    fn instance_refresh(&self) -> Option<&DelegatedRollout> {
+    fn delegated_rollout(&self) -> Option<&DelegatedRollout> {
         self.latest.as_ref()
     }
 
-    fn foreign_instance_refresh(&self) -> Option<String> {
+    fn foreign_rollout(&self) -> Option<String> {
         self.found().foreign()
     }
 
@@ -182,7 +196,7 @@ impl RolloutExecutor for InstanceRefreshExecutor {
 
     fn report(&self, outcome: Outcome, started: Timestamp) -> Report {
         let report = self.context.report(outcome, self.completed(), started);
-        Report { instance_refresh: self.latest.as_ref().map(Into::into), ..report }
+        Report { delegated_rollout: self.latest.as_ref().map(Into::into), ..report }
     }
 }
 
@@ -194,7 +208,7 @@ pub(super) fn rollout_controller(
     fleet: &dyn Fleet,
 ) -> Result<&dyn RolloutController, ProviderError> {
     fleet.rollout_controller().ok_or_else(|| {
-        let message = "this fleet does not support instance refreshes";
+        let message = "nothing but this program rolls this fleet";
         let error = ProviderError::invalid("open the fleet", "engine", message);
         error.with_remedy("roll with engine rolling")
     })

@@ -6,8 +6,9 @@ use crate::model::spec::RollingDeployment;
 use crate::rollout::example;
 
 /// Returns a refresh to the revision `to`.
-pub(super) fn instance_refresh(state: DelegatedRolloutState, to: Option<&str>) -> DelegatedRollout {
+pub(super) fn delegated(state: DelegatedRolloutState, to: Option<&str>) -> DelegatedRollout {
     DelegatedRollout {
+        kind: "instance refresh",
         id: "r-1".into(),
         state,
         status: format!("{state:?}"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rolling_provider::{DelegatedRollout, DelegatedRolloutState, Target, Timestamp};
 
 use super::follow::{gives_up_after, idle, summary, verdict};
-use super::found::RefreshContext;
+use super::found::DelegatedContext;
 use crate::model::event::Outcome;
 use crate::model::spec::RollingDeployment;
 use crate::model::wait::{Wait, WaitKind};
@@ -88,11 +88,11 @@ impl Following {
         if now.since(self.progressed_at) > self.limit {
             let limit = humantime::format_duration(self.limit);
             return FollowOutcome::Stuck(format!(
-                "instance refresh {} has made no progress for {limit} ({summary}), and still runs",
-                found.id
+                "{} {} has made no progress for {limit} ({summary}), and still runs",
+                found.kind, found.id
             ));
         }
-        let (kind, deadline) = (WaitKind::InstanceRefresh, self.progressed_at + self.limit);
+        let (kind, deadline) = (WaitKind::DelegatedRollout, self.progressed_at + self.limit);
         FollowOutcome::Wait(Wait { kind, instances: Vec::new(), detail: Some(summary), deadline })
     }
 }
@@ -112,7 +112,7 @@ pub(crate) struct Unsettled {
 /// `begin`: every instance has to serve and, with `rolled`, the refresh to have done its work. A
 /// refresh that is Successful proves none of this.
 pub(crate) fn unsettled(
-    found: RefreshContext<'_>,
+    found: DelegatedContext<'_>,
     rolled: bool,
     begin: Timestamp,
 ) -> Option<Unsettled> {
@@ -130,7 +130,7 @@ pub(crate) fn unsettled(
 
 #[cfg(test)]
 mod tests {
-    use super::super::example::{instance_refresh, spec};
+    use super::super::example::{delegated, spec};
     use super::*;
     use crate::rollout::example::{look, target, with_instance};
 
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn a_refresh_is_followed_until_it_is_over_or_gets_no_further() {
         let mut following = Following::new(at(0), &spec(), &target());
-        let rolling = instance_refresh(ROLLING, Some("lt-1:2"));
+        let rolling = delegated(ROLLING, Some("lt-1:2"));
         following.observe(&rolling, true, None, at(100));
         let limit = following.limit;
         let FollowOutcome::Wait(wait) = following.next(&rolling, at(100) + limit) else {
@@ -154,15 +154,15 @@ mod tests {
             panic!("it is stuck")
         };
         assert!(reason.contains("r-1 has made no progress for"), "{reason}");
-        let over = instance_refresh(DelegatedRolloutState::Cancelled, Some("lt-1:2"));
+        let over = delegated(DelegatedRolloutState::Cancelled, Some("lt-1:2"));
         assert_eq!(following.next(&over, at(101) + limit), FollowOutcome::Over(Outcome::Aborted));
     }
 
     #[test]
     fn a_rollback_begins_once_and_the_last_trouble_is_remembered() {
         let mut following = Following::new(at(0), &spec(), &target());
-        let rolling = instance_refresh(ROLLING, None);
-        let back = instance_refresh(DelegatedRolloutState::RollingBack, None);
+        let rolling = delegated(ROLLING, None);
+        let back = delegated(DelegatedRolloutState::RollingBack, None);
         assert!(!following.observe(&rolling, true, Some("i-1: [502]".into()), at(1)));
         assert!(following.observe(&back, true, None, at(2)));
         assert!(!following.observe(&back, true, None, at(3)));
@@ -185,7 +185,8 @@ mod tests {
                 (instance.healthy, instance.launched_at) = (healthy, Some(at(50)));
             }
             let (latest, known_completed) = (None, None);
-            let found = RefreshContext {
+            let found = DelegatedContext {
+                kind: "instance refresh",
                 latest,
                 spec: &spec,
                 target: &target,

@@ -1,6 +1,6 @@
-//! Preview of an instance refresh.
+//! Preview of a rollout that the platform itself carries out, and of an instance refresh.
 //!
-//! It shows the preferences that EC2 Auto Scaling gets, what they amount to, and how the refresh
+//! That one shows the preferences that EC2 Auto Scaling gets, what they amount to, and how the refresh
 //! differs from a rollout of this program.
 
 use std::time::Duration;
@@ -13,13 +13,54 @@ use super::input::Input;
 use super::preflight::{drains_short, span};
 use super::set_aside::{left_alone, set_aside};
 use super::shortfall::{idle_now, missing_now};
-use crate::model::preview::{AtWorst, Preview};
+use crate::model::preview::{AtWorst, DelegatedPreview, Preview};
 use crate::model::spec::{OnFailure, SetAside};
-use crate::rollout::instance_refresh::{self, Bounds, bounds, is_done, old, phrases};
+use crate::rollout::delegated::{self, Bounds, bounds, is_done, old, phrases};
 use crate::rollout::serving::held_by_hooks;
 
 /// How long EC2 Auto Scaling waits for progress before a refresh fails, by its documentation.
 const GIVES_UP_AFTER: Duration = Duration::from_secs(3600);
+
+/// Returns what is the same for every platform.
+pub(super) fn unplanned(input: &Input<'_>) -> Preview {
+    let Input { spec, target, look, .. } = *input;
+    let names = target.target_groups.iter().map(|group| (group.id.clone(), group.name.clone()));
+    let window = View::new(input).window;
+    Preview {
+        at_worst: None,
+        may_wait: Vec::new(),
+        left_alone: left_alone(input),
+        at_work: None,
+        paused: false,
+        command: None,
+        changes: false,
+        target: target.name.clone(),
+        kind: target.kind,
+        from: look.template.clone(),
+        to: target.revision.clone(),
+        restart: None,
+        target_groups: names.collect(),
+        size: window.size,
+        policy: spec.policy.name(),
+        continuous: false,
+        delegated_rollout: None,
+        controller: Vec::new(),
+        batches: Vec::new(),
+        checkpoints: spec.checkpoints.iter().map(|checkpoint| checkpoint.percentage).collect(),
+        requests: None,
+        hooks: Vec::new(),
+        gates: Vec::new(),
+        rollout_hooks: Vec::new(),
+        floor: window.floor(),
+        units: None,
+        sets_template: None,
+        ceiling: window.ceiling(),
+        borrows: Vec::new(),
+        expected_seconds: 0,
+        boot_assumed: false,
+        warnings: Vec::new(),
+    }
+}
 
 /// Previews what a refresh would do now, where none is under way.
 pub(super) fn preview(input: &Input<'_>) -> Preview {
@@ -27,7 +68,7 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
     let view = View::new(input);
     let (size, asked) = (view.window.size, view.window);
     let changes = !is_done(spec, target, look);
-    let preferences = instance_refresh::preferences(spec, size).ok();
+    let preferences = delegated::preferences(spec, size).ok();
     let comes_to = preferences
         .as_ref()
         .map_or(Bounds { floor: asked.floor(), ceiling: asked.ceiling() }, |preferences| {
@@ -40,40 +81,21 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
         warnings.extend(preferences.as_ref().map(differs));
         warnings.extend(self::warnings(input, &view, comes_to));
     }
-    let names = target.target_groups.iter().map(|group| (group.id.clone(), group.name.clone()));
     Preview {
         at_worst: (count > 0).then(|| at_worst(input, &view, comes_to)),
         may_wait: if changes { may_wait(input, &view) } else { Vec::new() },
-        left_alone: left_alone(input),
-        at_work: None,
-        paused: false,
-        command: None,
         changes,
-        target: target.name.clone(),
-        kind: target.kind,
-        from: look.template.clone(),
-        to: target.revision.clone(),
-        restart: None,
-        target_groups: names.collect(),
-        size,
-        policy: spec.policy.name(),
-        continuous: false,
-        instance_refresh: preferences.as_ref().map(phrases).unwrap_or_default(),
-        controller: Vec::new(),
-        batches: Vec::new(),
-        checkpoints: spec.checkpoints.iter().map(|checkpoint| checkpoint.percentage).collect(),
-        requests: None,
+        delegated_rollout: preferences.as_ref().map(|preferences| DelegatedPreview {
+            kind: "instance refresh",
+            settings: phrases(preferences),
+        }),
         hooks: hooks(input),
-        gates: Vec::new(),
-        rollout_hooks: Vec::new(),
         floor: comes_to.floor,
-        units: None,
-        sets_template: None,
         ceiling: comes_to.ceiling,
-        borrows: Vec::new(),
         expected_seconds: expected.as_secs(),
         boot_assumed: target.boot.is_none() && count > 0,
         warnings,
+        ..unplanned(input)
     }
 }
 

@@ -1,0 +1,138 @@
+//! What a platform does not do by itself, where it carries a rollout out: its settings are brought to
+//! what the rollout needs beforehand, and the completed revision is deployed again after a failure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rolling_provider::{ErrorKind, Preparation, Revision};
+
+use super::caller::Stop;
+use super::delegated_executor::{DelegatedExecutor, rollout_controller};
+use super::message::with_remedy;
+use super::schedule::Schedule;
+use super::session::Session;
+use super::shown::LastReported;
+use crate::model::event::{Event, Outcome};
+use crate::model::wait::{Wait, WaitKind};
+use crate::record::command::Command;
+use crate::rollout::delegated::{self, redeploys, rolls_back_here};
+
+/// How long a change of the platform's settings may take.
+const PREPARED_WITHIN: Duration = Duration::from_secs(1800);
+
+impl DelegatedExecutor {
+    /// Brings the platform's settings to what the rollout needs, and waits for that. Returns whether it
+    /// had to wait.
+    pub(super) async fn prepare(&mut self, session: &mut Session<'_>) -> Result<bool, Outcome> {
+        let clock = Arc::clone(&self.context.clock);
+        let settings = match delegated::settings(&self.context.spec, self.context.size()) {
+            Ok(settings) => settings,
+            Err(error) => return Err(self.context.fail(with_remedy(&error))),
+        };
+        let jitter = self.context.caller.jitter;
+        let mut polls = Schedule::polling(self.context.spec.poll_interval, jitter);
+        let (mut shown, mut changed) = (LastReported::default(), Vec::new());
+        let (mut has_waited, deadline) = (false, clock.now() + PREPARED_WITHIN);
+        loop {
+            if session.heed() != Stop::No {
+                let message = match changed.is_empty() {
+                    true => super::caller::NOTHING_DONE,
+                    false => "the platform completes the change of its settings by itself",
+                };
+                return Err(self.context.interrupted(message));
+            }
+            let prepare = |fleet: Arc<dyn rolling_provider::Fleet>| {
+                let settings = settings.clone();
+                async move { rollout_controller(&*fleet)?.prepare(&settings).await }
+            };
+            match self.context.ask(None, session, prepare).await {
+                Ok(Preparation::Done) => return Ok(has_waited),
+                Ok(Preparation::Changed(now)) if changed.is_empty() => changed = now,
+                Ok(Preparation::Changed(now)) => {
+                    let message = format!(
+                        "the platform's settings did not stay as they were set: {}",
+                        now.join("; ")
+                    );
+                    return Err(self.context.fail(message));
+                }
+                Ok(Preparation::Changing) => {}
+                Err(error) if error.kind == ErrorKind::Conflict => {
+                    let reason = with_remedy(&error);
+                    return Err(self.leave_alone(reason));
+                }
+                Err(error) => {
+                    let why = with_remedy(&error);
+                    return Err(self
+                        .context
+                        .fail(format!("cannot set the platform's settings: {why}")));
+                }
+            }
+            has_waited = true;
+            let now = clock.now();
+            if now > deadline {
+                let message =
+                    "the platform's settings are still being changed after 30m".to_owned();
+                return Err(self.context.fail(message));
+            }
+            let detail = (!changed.is_empty()).then(|| changed.join("; "));
+            let (kind, instances) = (WaitKind::Change, Vec::new());
+            shown.wait_for(vec![Wait { kind, instances, detail, deadline }], now, session);
+            session.pause(&*clock, polls.pause()).await;
+        }
+    }
+
+    /// Whether the completed revision is to be deployed again after a rollout that came to `outcome`.
+    pub(super) fn goes_back_after(&self, outcome: Outcome) -> bool {
+        let is_over = self.latest.as_ref().is_some_and(|latest| latest.state.is_over());
+        match self.command {
+            _ if !is_over || outcome == Outcome::RolledBack => false,
+            Some(Command::Rollback) => redeploys(&self.context.spec),
+            Some(_) => false,
+            None => outcome == Outcome::Failed && rolls_back_here(&self.context.spec),
+        }
+    }
+
+    /// Deploys the completed revision again, and follows that to its end.
+    pub(super) async fn redeploy(&mut self, session: &mut Session<'_>) -> Outcome {
+        let asked = self.command == Some(Command::Rollback);
+        let halt = self.context.state.direction.halt.take();
+        let failed = halt.map(|halt| halt.reason);
+        let reason = match asked {
+            true => "somebody has asked for it".to_owned(),
+            false => failed.unwrap_or_else(|| "it failed".to_owned()),
+        };
+        let Some(to) = self.to_go_back_to() else {
+            let why = "no completed revision is known, so that none can be deployed again";
+            return self.context.fail(format!("{reason}; {why}"));
+        };
+        let (now, shown) = (self.context.clock.now(), reason.clone());
+        session.send(now, Event::RollingBack { reason: shown, to: to.clone(), asked });
+        self.context.target.revision = to.clone();
+        let outcome = match self.start_to(&to, session).await {
+            Ok(id) => self.follow(&id, session).await,
+            Err(outcome) => outcome,
+        };
+        if outcome == Outcome::Succeeded {
+            self.context.state.direction.rolls_back = Some(reason);
+            return Outcome::RolledBack;
+        }
+        if let Some(halt) = &mut self.context.state.direction.halt {
+            halt.reason = format!("{reason}; and the rollback is not complete: {}", halt.reason);
+        }
+        outcome
+    }
+
+    /// Returns what the fleet ran before: all of it when this process began, or else what all instances
+    /// run that do not run the wanted revision yet, or what the caller knows.
+    fn to_go_back_to(&self) -> Option<Revision> {
+        let wanted = &self.context.wanted;
+        let is_other = |revision: &Revision| revision != wanted;
+        let live = self.context.look.instances.values();
+        let mut others = live.filter_map(|it| it.revision.clone()).filter(is_other);
+        let first = others.next();
+        let only = first.filter(|first| others.all(|other| other == *first));
+        let before = self.ran_before.clone().filter(is_other);
+        let known = self.context.state.known_completed.clone().filter(is_other);
+        before.or(only).or(known)
+    }
+}
