@@ -2,6 +2,7 @@
 //! file serves both `rolling apply` and `terraform apply`.
 
 mod aws;
+mod beanstalk;
 mod block;
 pub mod config;
 pub(crate) mod convert;

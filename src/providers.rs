@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::document;
 #[cfg(feature = "aws")]
 use crate::document::config::PolicyName;
-use crate::document::config::{ProviderConfig, RollingDeploymentConfig};
+use crate::document::config::{ProviderConfig, RollingDeploymentConfig, TARGET_KINDS};
 use crate::engine::clock::{SimulationClock, TokioClock};
 
 #[cfg(feature = "aws")]
@@ -135,7 +135,8 @@ impl Providers {
     /// Returns a configuration of the target named `id` as it is. The revision is what the target
     /// launches, or what all its instances run. `id` is `auto_scaling_group/NAME`,
     /// `target_group/ARN`, the ARN of either, `kubernetes_deployment/NAMESPACE/NAME`,
-    /// `kubernetes_stateful_set/NAMESPACE/NAME`, or `simulated_fleet/NAME`.
+    /// `kubernetes_stateful_set/NAMESPACE/NAME`, `elastic_beanstalk_environment/NAME`, or
+    /// `simulated_fleet/NAME`.
     ///
     /// # Errors
     /// When `id` names no target, or a target that does not exist.
@@ -144,8 +145,8 @@ impl Providers {
             let error = ProviderError::invalid("import", "", message);
             error.with_remedy(
                 "write auto_scaling_group/NAME, target_group/ARN, the ARN of either, \
-                 kubernetes_deployment/NAMESPACE/NAME, kubernetes_stateful_set/NAMESPACE/NAME, or \
-                 simulated_fleet/NAME",
+                 kubernetes_deployment/NAMESPACE/NAME, kubernetes_stateful_set/NAMESPACE/NAME, \
+                 elastic_beanstalk_environment/NAME, or simulated_fleet/NAME",
             )
         };
         #[cfg(feature = "kubernetes")]
@@ -183,7 +184,11 @@ impl Providers {
             let (id, version) = revision.as_str().rsplit_once(':').unwrap_or_default();
             *template = json!({ "id": id, "version": version });
         } else {
-            target["simulated_fleet"]["revision"] = json!(revision);
+            let kind = TARGET_KINDS.iter().find(|kind| kind.is_given(&target));
+            let place = kind.and_then(|kind| kind.revision.first());
+            if let Some(named) = place.and_then(|place| target.pointer_mut(place)) {
+                *named = json!(revision);
+            }
         }
         Ok(target)
     }
@@ -236,6 +241,9 @@ impl Providers {
             };
             let fleet = Arc::new(aws.auto_scaling_group(group, clock));
             return recorded(aws, fleet, deployment);
+        }
+        if let Some(environment) = &deployment.elastic_beanstalk_environment {
+            return aws::open_environment(aws, environment, clock);
         }
         let Some(group) = &deployment.target_group else {
             return Err(ProviderError::invalid("open the fleet", "", "there is no target"));
@@ -353,6 +361,9 @@ fn placeholder(id: &str) -> Option<Value> {
         (kind, name) if !name.is_empty() && (kind == "auto_scaling_group" || is_arn(kind)) => {
             Some(json!({ "auto_scaling_group": { "name": name, "launch_template": template } }))
         }
+        ("elastic_beanstalk_environment", name) if !name.is_empty() => Some(json!({
+            "elastic_beanstalk_environment": { "name": name, "version_label": "-" },
+        })),
         ("simulated_fleet", name) if !name.is_empty() => {
             Some(json!({ "simulated_fleet": { "name": name, "revision": "v1" } }))
         }

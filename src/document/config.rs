@@ -26,7 +26,8 @@ pub(crate) use self::simulated::{
 };
 pub use self::support::{RolloutMode, UNSUPPORTED, Unsupported, Values};
 pub(crate) use self::target::{
-    AutoScalingGroupConfig, KubernetesWorkloadConfig, TargetGroupConfig,
+    AutoScalingGroupConfig, ElasticBeanstalkEnvironmentConfig, KubernetesWorkloadConfig,
+    TargetGroupConfig,
 };
 pub(crate) use self::target_kind::{NOT_ROLLED, TARGET_KINDS, TargetKind};
 pub(crate) use self::times::{DurationText, TimeText, seconds_or};
@@ -58,6 +59,8 @@ pub struct RollingDeploymentConfig {
     pub(crate) kubernetes_deployment: Option<KubernetesWorkloadConfig>,
     /// Rolls a Kubernetes StatefulSet, by its partition. Exactly one target must be given.
     pub(crate) kubernetes_stateful_set: Option<KubernetesWorkloadConfig>,
+    /// Rolls an Elastic Beanstalk environment. Exactly one target must be given.
+    pub(crate) elastic_beanstalk_environment: Option<ElasticBeanstalkEnvironmentConfig>,
     /// Rolls a fleet of the built-in simulator. Exactly one target must be given.
     pub simulated_fleet: Option<SimulatedFleetConfig>,
     /// How an instance comes to run the revision. Default: a new instance replaces it. Updates in

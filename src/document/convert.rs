@@ -42,6 +42,7 @@ pub fn deployment(
     let hooks = super::hooks::hooks(&config, pointer, &mut found);
     super::instance_refresh::check(&config, pointer, &mut found);
     super::kubernetes::check(&config, pointer, &mut found);
+    super::beanstalk::check(&config, pointer, &mut found);
     refuse_unsupported(&config, pointer, &mut found);
     let default = RollingDeployment::default();
     let poll_interval = span(&config.poll_interval, default.poll_interval);
@@ -86,6 +87,9 @@ fn executor(config: &RollingDeploymentConfig, given: &HealthConfig) -> Executor 
     match config.engine {
         _ if config.workload().is_some() => {
             Executor::Controller { in_batches: config.pacing == Some(PacingName::Batch) }
+        }
+        _ if config.elastic_beanstalk_environment.is_some() => {
+            Executor::Environment { timeout: super::beanstalk::command_timeout(given) }
         }
         None | Some(EngineName::Rolling) => Executor::Rolling,
         Some(EngineName::InstanceRefresh) => Executor::InstanceRefresh {

@@ -1,9 +1,38 @@
 //! Converts how AWS is reached from a document to the adapter's types.
 
-use rolling_aws::{AssumedRole, AwsConfig, Keys, Token, WebIdentity};
+use std::sync::Arc;
+
+use rolling_aws::{AssumedRole, Aws, AwsConfig, Keys, Token, WebIdentity};
+use rolling_provider::{Clock, Fleet, ProviderError};
 
 use crate::document::config::aws::{AccountId, AssumeRoleConfig, AssumeRoleWithWebIdentityConfig};
+use crate::document::config::target::ElasticBeanstalkEnvironmentConfig;
 use crate::document::config::{AwsProviderConfig, DurationText};
+
+/// Opens an Elastic Beanstalk environment.
+#[cfg(feature = "elasticbeanstalk")]
+#[expect(clippy::unnecessary_wraps, reason = "as in a build without it")]
+pub(super) fn open_environment(
+    aws: &Aws,
+    environment: &ElasticBeanstalkEnvironmentConfig,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn Fleet>, ProviderError> {
+    let (name, label) = (environment.name.clone(), environment.version_label.clone());
+    let environment = rolling_aws::BeanstalkEnvironment { name, version_label: Some(label) };
+    Ok(Arc::new(aws.beanstalk_environment(environment, clock)))
+}
+
+/// Returns an error: this build has no Elastic Beanstalk.
+#[cfg(not(feature = "elasticbeanstalk"))]
+pub(super) fn open_environment(
+    _aws: &Aws,
+    _environment: &ElasticBeanstalkEnvironmentConfig,
+    _clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn Fleet>, ProviderError> {
+    let message = "this build of rolling has no Elastic Beanstalk in it";
+    let error = ProviderError::invalid("open the fleet", "elastic_beanstalk_environment", message);
+    Err(error.with_remedy("build it with the feature `elasticbeanstalk`, which is on by default"))
+}
 
 pub(crate) fn config(settings: AwsProviderConfig) -> AwsConfig {
     let ids = |ids: Option<Vec<AccountId>>| ids.into_iter().flatten().map(|id| id.0).collect();

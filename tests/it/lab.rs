@@ -2,6 +2,7 @@
 
 mod accounts;
 mod assumptions;
+mod beanstalk;
 mod between;
 mod consistency;
 pub mod doctor;

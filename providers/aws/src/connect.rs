@@ -32,6 +32,8 @@ pub struct Aws {
     #[cfg(feature = "cloudwatch")]
     pub(crate) cloudwatch: aws_sdk_cloudwatch::Client,
     pub(crate) ec2: aws_sdk_ec2::Client,
+    #[cfg(feature = "elasticbeanstalk")]
+    pub(crate) elasticbeanstalk: aws_sdk_elasticbeanstalk::Client,
     pub(crate) elb: aws_sdk_elasticloadbalancingv2::Client,
     #[cfg(feature = "ssm")]
     pub(crate) ssm: aws_sdk_ssm::Client,
@@ -148,6 +150,8 @@ impl Aws {
             ec2: aws_sdk_ec2::Client::from_conf(
                 ec2_config(shared, &skew).retry_partition(shares.clone()).build(),
             ),
+            #[cfg(feature = "elasticbeanstalk")]
+            elasticbeanstalk: elasticbeanstalk(shared, &shares),
             elb: aws_sdk_elasticloadbalancingv2::Client::from_conf(
                 aws_sdk_elasticloadbalancingv2::config::Builder::from(shared)
                     .retry_partition(shares.clone())
@@ -172,6 +176,15 @@ impl Aws {
             default_tags: Arc::default(),
         })
     }
+}
+
+#[cfg(feature = "elasticbeanstalk")]
+fn elasticbeanstalk(
+    shared: &SdkConfig,
+    shares: &RetryPartition,
+) -> aws_sdk_elasticbeanstalk::Client {
+    let config = aws_sdk_elasticbeanstalk::config::Builder::from(shared);
+    aws_sdk_elasticbeanstalk::Client::from_conf(config.retry_partition(shares.clone()).build())
 }
 
 /// Returns the configuration with its general endpoint as the only one, if that is on this host.
@@ -214,8 +227,16 @@ impl AsyncSleep for SdkTime {
 
 /// The services that are called, by the ids under which the environment and the profile may name an
 /// endpoint for each.
-const SERVICES: [&str; 7] =
-    ["Auto Scaling", "CloudWatch", "EC2", "Elastic Load Balancing v2", "S3", "SSM", "STS"];
+const SERVICES: [&str; 8] = [
+    "Auto Scaling",
+    "CloudWatch",
+    "EC2",
+    "Elastic Beanstalk",
+    "Elastic Load Balancing v2",
+    "S3",
+    "SSM",
+    "STS",
+];
 
 /// Refuses endpoints that are no addresses: the SDK ends the process over an empty one.
 ///

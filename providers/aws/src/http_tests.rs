@@ -59,6 +59,8 @@ fn fleet_at(
         ec2: aws_sdk_ec2::Client::from_conf(ec2_config(&shared, &skew).build()),
         #[cfg(feature = "cloudwatch")]
         cloudwatch: aws_sdk_cloudwatch::Client::new(&shared),
+        #[cfg(feature = "elasticbeanstalk")]
+        elasticbeanstalk: aws_sdk_elasticbeanstalk::Client::new(&shared),
         elb: aws_sdk_elasticloadbalancingv2::Client::new(&shared),
         #[cfg(feature = "ssm")]
         ssm: aws_sdk_ssm::Client::new(&shared),

@@ -10,8 +10,8 @@ use aws_sdk_autoscaling::types::{
     StandbyInstances,
 };
 use rolling_provider::{
-    DelegatedRollout, DelegatedRolloutState, InstanceRefreshPreferences, ProviderError, Revision,
-    RolloutController, SetAside,
+    DelegatedRollout, DelegatedRolloutState, DelegatedSettings, InstanceRefreshPreferences,
+    ProviderError, Revision, RolloutController, SetAside,
 };
 
 use crate::convert::{self, parts};
@@ -19,6 +19,7 @@ use crate::error::from_sdk;
 use crate::group::AutoScalingGroupFleet;
 use crate::mixed;
 
+const KIND: &str = "instance refresh";
 const DESCRIBE: &str = "DescribeInstanceRefreshes";
 const START: &str = "StartInstanceRefresh";
 const CANCEL: &str = "CancelInstanceRefresh";
@@ -30,6 +31,10 @@ const IRREVERSIBLE: &str = "IrreversibleInstanceRefresh";
 
 #[async_trait]
 impl RolloutController for AutoScalingGroupFleet {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
     async fn current(&self, id: Option<&str>) -> Result<Option<DelegatedRollout>, ProviderError> {
         let call = self.aws.autoscaling.describe_instance_refreshes();
         let call = call.auto_scaling_group_name(&self.group.name);
@@ -45,8 +50,15 @@ impl RolloutController for AutoScalingGroupFleet {
     async fn start(
         &self,
         to: &Revision,
-        preferences: &InstanceRefreshPreferences,
+        settings: &DelegatedSettings,
     ) -> Result<String, ProviderError> {
+        let DelegatedSettings::InstanceRefresh(preferences) = settings else {
+            return Err(ProviderError::invalid(
+                START,
+                "",
+                "these are no settings of an instance refresh",
+            ));
+        };
         let Some((template, version)) = parts(to) else {
             let message = format!("{to} is not a launch template version");
             return Err(ProviderError::invalid(START, "", message));
@@ -140,6 +152,7 @@ fn described(instance_refresh: &Described) -> DelegatedRollout {
         |message: Option<&str>| message.filter(|message| !message.is_empty()).map(str::to_owned);
     let percent = instance_refresh.percentage_complete().unwrap_or_default();
     DelegatedRollout {
+        kind: KIND,
         id: instance_refresh.instance_refresh_id().unwrap_or_default().to_owned(),
         state: state(instance_refresh.status()),
         status: instance_refresh.status().map_or("Pending", |status| status.as_str()).to_owned(),

@@ -6,7 +6,8 @@
 //! [`Aws::connect`] finds region and credentials, and opens fleets on them, each with the clock that
 //! the caller waits by. Opening one calls nothing: [`Fleet::resolve`](rolling_provider::Fleet::resolve)
 //! does first, and refuses what the adapter does not support by its attribute. Alarms
-//! (`cloudwatch`), records in S3 (`s3`) and commands on instances (`ssm`) are features of the crate.
+//! (`cloudwatch`), records in S3 (`s3`), commands on instances (`ssm`) and Elastic Beanstalk environments
+//! (`elasticbeanstalk`) are features of the crate.
 //!
 //! ```no_run
 //! # use std::sync::Arc;
@@ -43,6 +44,8 @@ mod controllers;
 mod convert;
 mod credentials;
 mod emulator;
+#[cfg(feature = "elasticbeanstalk")]
+mod environment;
 mod error;
 mod examine;
 mod expiration;
@@ -69,6 +72,8 @@ mod traffic;
 
 pub use config::{AssumedRole, AwsConfig, Keys, Token, WebIdentity};
 pub use connect::Aws;
+#[cfg(feature = "elasticbeanstalk")]
+pub use environment::{BeanstalkEnvironment, EnvironmentFleet};
 pub use group::{AutoScalingGroup, AutoScalingGroupFleet, LaunchTemplate};
 pub use in_place::{InPlaceMethod, RunCommand};
 pub use instances::{InstancesFleet, TargetGroupInstances};

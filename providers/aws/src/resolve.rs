@@ -85,7 +85,8 @@ impl AutoScalingGroupFleet {
                 .then(|| format!("group {:?} counts its instances by weights", self.group.name)),
             protected_by: controllers::protected_by(&group),
             blockers,
-            controller: None,
+            controller: self.group.is_instance_refresh.then_some("EC2 Auto Scaling"),
+            options: BTreeMap::new(),
             no_auto_rollback: self.no_auto_rollback(&wanted).await?,
             warnings,
             warnings_of_long: std::iter::once((RECORD_IS_LONG, RECORD_IN_TAGS.to_owned()))

@@ -73,6 +73,13 @@ const KUBERNETES: RolloutMode =
     RolloutMode::Target(&["kubernetes_deployment", "kubernetes_stateful_set"]);
 const STATEFUL_SET: RolloutMode = RolloutMode::Target(&["kubernetes_stateful_set"]);
 const ITS_CONTROLLER: &str = "Kubernetes' own controller replaces the pods";
+const ENVIRONMENT: RolloutMode = RolloutMode::Target(&["elastic_beanstalk_environment"]);
+const BEANSTALK_DEPLOYS: &str = "Elastic Beanstalk itself deploys the version";
+const NO_STOP: &str = "Elastic Beanstalk does not stop on its way";
+const NO_GATES: &str = "Elastic Beanstalk checks the health of its instances, and nothing else";
+const ITS_OWN_SECOND: &str = "Elastic Beanstalk has its own second target group";
+const ONE_STEP: &str = "Elastic Beanstalk splits the requests once";
+const USE_PERCENT: &str = "remove it, and set new_version_percent and evaluation_time";
 const UNMANAGED: RolloutMode = RolloutMode::Target(&["target_group"]);
 const SHIFTS: &[&str] = &["traffic_splitting", "blue_green"];
 const HAS_BATCHES: &[&str] = &["rolling", "rolling_with_additional_batch"];
@@ -252,6 +259,55 @@ pub const UNSUPPORTED: &[Unsupported] = &[
         "the controller chooses the pods", "remove it, or use preStop of the containers"),
     refused("/record", KUBERNETES, Values::Any,
         "it is kept in a Lease beside the workload", REMOVE),
+    refused("/engine", ENVIRONMENT, Values::Any, BEANSTALK_DEPLOYS, REMOVE),
+    refused("/policy", ENVIRONMENT, Values::OneOf(&["blue_green"]),
+        "that takes a second environment and a swap of their names",
+        "choose immutable or traffic_splitting"),
+    refused("/max_surge", ENVIRONMENT, Values::Any,
+        "Elastic Beanstalk has batches in its place", "remove it, and set batch_size"),
+    refused("/max_unavailable", ENVIRONMENT, Values::Any,
+        "Elastic Beanstalk has batches in its place", "remove it, and set batch_size"),
+    refused("/pacing", ENVIRONMENT, Values::OneOf(&["continuous"]),
+        "Elastic Beanstalk deploys in batches", REMOVE),
+    refused("/zones", ENVIRONMENT, Values::OneOf(&["one_by_one"]), BEANSTALK_DEPLOYS, REMOVE),
+    refused("/pause_between_batches", ENVIRONMENT, Values::NonEmpty, NO_STOP, REMOVE),
+    refused("/checkpoints", ENVIRONMENT, Values::NonEmpty, NO_STOP, REMOVE),
+    refused("/health/min_healthy_time", ENVIRONMENT, Values::Any,
+        "Elastic Beanstalk counts an instance after 12 checks in a row that pass, or three for workers",
+        REMOVE),
+    refused("/health/min_drain_time", ENVIRONMENT, Values::NonEmpty,
+        "instances drain for the deregistration delay of the environment", REMOVE),
+    refused("/failure_threshold", ENVIRONMENT, Values::Above(1),
+        "Elastic Beanstalk ends a deployment at the first batch that fails", REMOVE),
+    refused("/on_failure", ENVIRONMENT, Values::OneOf(&["pause"]), NO_STOP,
+        "choose rollback or stop"),
+    refused("/keep_failed_instances", ENVIRONMENT, Values::Above(0),
+        "Elastic Beanstalk keeps none of them", REMOVE),
+    refused("/progress_deadline", ENVIRONMENT, Values::Any,
+        "Elastic Beanstalk has a timeout of a command on an instance",
+        "remove it, and set health.healthy_timeout"),
+    refused("/replacement", ENVIRONMENT, Values::Any, BEANSTALK_DEPLOYS, REMOVE),
+    refused("/restart", ENVIRONMENT, Values::Any,
+        "a version is deployed only where it does not run", REMOVE),
+    refused("/lifecycle_hooks", ENVIRONMENT, Values::Any, BEANSTALK_DEPLOYS, REMOVE),
+    refused("/wait_for_termination", ENVIRONMENT, Values::Any, BEANSTALK_DEPLOYS, REMOVE),
+    refused("/scale_in_protected_instances", ENVIRONMENT, Values::Any, BEANSTALK_DEPLOYS, REMOVE),
+    refused("/standby_instances", ENVIRONMENT, Values::Any, BEANSTALK_DEPLOYS, REMOVE),
+    refused("/suspend_processes", ENVIRONMENT, Values::Any,
+        "Elastic Beanstalk suspends them itself where it has to", REMOVE),
+    refused("/gates/alarms", ENVIRONMENT, Values::NonEmpty, NO_GATES, REMOVE),
+    refused("/gates/http", ENVIRONMENT, Values::Any, NO_GATES, REMOVE),
+    refused("/gates/command", ENVIRONMENT, Values::Any, NO_GATES, REMOVE),
+    refused("/gates/bake_time", ENVIRONMENT, Values::NonEmpty, NO_GATES, REMOVE),
+    refused("/hooks", ENVIRONMENT, Values::Any,
+        "Elastic Beanstalk waits for no hook of this program",
+        "remove it, and use the platform hooks of the application"),
+    refused("/record", ENVIRONMENT, Values::Any,
+        "Elastic Beanstalk itself keeps the state of a deployment", REMOVE),
+    refused("/traffic/second_target_group_arn", ENVIRONMENT, Values::Any, ITS_OWN_SECOND, REMOVE),
+    refused("/traffic/listener_rule_arns", ENVIRONMENT, Values::Any, ITS_OWN_SECOND, REMOVE),
+    refused("/traffic/steps", ENVIRONMENT, Values::Any, ONE_STEP, USE_PERCENT),
+    refused("/traffic/step_percent", ENVIRONMENT, Values::Any, ONE_STEP, USE_PERCENT),
 ];
 
 impl RolloutMode {
@@ -356,6 +412,11 @@ pub(crate) fn of_group(schema: &mut schemars::Schema) {
 /// Describes the attributes of a target that is a target group.
 pub(crate) fn of_target_group(schema: &mut schemars::Schema) {
     describe(schema, "/target_group");
+}
+
+/// Describes the attributes of a target that is an Elastic Beanstalk environment.
+pub(crate) fn of_environment(schema: &mut schemars::Schema) {
+    describe(schema, "/elastic_beanstalk_environment");
 }
 
 /// Describes the attributes of health.

@@ -76,3 +76,15 @@ pub(crate) struct LaunchTemplateConfig {
     #[schemars(regex(pattern = r"^([0-9]+|\$Latest|\$Default)$"))]
     pub(crate) version: String,
 }
+
+/// An Elastic Beanstalk environment, and the application version that it is to run. Elastic Beanstalk
+/// itself deploys the version, by the policy of this document: its options are set first, and stay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(transform = super::support::of_environment)]
+pub(crate) struct ElasticBeanstalkEnvironmentConfig {
+    /// The environment's name. It must exist, and have enhanced health reporting.
+    pub(crate) name: String,
+    /// The label of the application version that every instance is to run. It must exist.
+    pub(crate) version_label: String,
+}

@@ -51,6 +51,13 @@ pub(crate) const TARGET_KINDS: &[TargetKind] = &[
         revision: &["/kubernetes_stateful_set/images", "/kubernetes_stateful_set/annotations"],
     },
     TargetKind {
+        attribute: "elastic_beanstalk_environment",
+        names: &["/elastic_beanstalk_environment/name"],
+        provider: Some("aws"),
+        launch_template: None,
+        revision: &["/elastic_beanstalk_environment/version_label"],
+    },
+    TargetKind {
         attribute: "simulated_fleet",
         names: &["/simulated_fleet/name"],
         provider: None,

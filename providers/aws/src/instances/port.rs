@@ -195,6 +195,7 @@ impl InstancesFleet {
             blockers: found.blockers,
             no_auto_rollback: None,
             controller: None,
+            options: BTreeMap::new(),
             warnings,
             warnings_of_long: self.aws.ends.warning(self.clock.0.wall()).into_iter().collect(),
         })

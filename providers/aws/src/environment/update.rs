@@ -1,0 +1,195 @@
+//! Has Elastic Beanstalk deploy a version, and follows that.
+
+use std::sync::PoisonError;
+
+use async_trait::async_trait;
+use aws_sdk_elasticbeanstalk::operation::RequestId as _;
+use aws_sdk_elasticbeanstalk::types::{
+    ConfigurationOptionSetting, EnvironmentDescription, EnvironmentStatus, EventDescription,
+};
+use rolling_provider::{
+    DelegatedRollout, DelegatedRolloutState, DelegatedSettings, EnvironmentOption,
+    EnvironmentSettings, ErrorKind, Preparation, ProviderError, Revision, RolloutController,
+};
+
+use super::environment_look::{FoundEnvironment, is_deploying, runs};
+use super::verdict::{KIND, update};
+use super::{EnvironmentFleet, SERVICE};
+use crate::error::from_sdk;
+
+const UPDATE: &str = "UpdateEnvironment";
+const ABORT: &str = "AbortEnvironmentUpdate";
+const EVENTS: &str = "DescribeEvents";
+/// What Elastic Beanstalk says of a request while the environment is busy.
+const BUSY: &str = "Must be Ready";
+/// What it says of an abort where there is nothing to abort, or nothing any more.
+const NOTHING_TO_ABORT: &str = "Must be pending deployment";
+/// How many of the newest events are looked through for an update.
+const NEWEST: i32 = 100;
+
+#[async_trait]
+impl RolloutController for EnvironmentFleet {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    async fn prepare(&self, settings: &DelegatedSettings) -> Result<Preparation, ProviderError> {
+        let settings = environment_settings(settings)?;
+        let environment = self.describe().await?;
+        let options = self.options(&environment).await?;
+        let wanted = settings.options().into_iter();
+        let changed: Vec<EnvironmentOption> =
+            wanted.filter(|it| options.get(it.name) != Some(&it.value)).collect();
+        let is_ready = environment.status() == Some(&EnvironmentStatus::Ready);
+        match (is_ready, changed.is_empty()) {
+            (true, true) => return Ok(Preparation::Done),
+            (false, true) => return Ok(Preparation::Changing),
+            (false, false) => return Err(self.busy(&environment)),
+            (true, false) => {}
+        }
+        let call = self.aws.elasticbeanstalk.update_environment();
+        let options = changed.iter().map(|option| {
+            ConfigurationOptionSetting::builder()
+                .namespace(option.namespace)
+                .option_name(option.name)
+                .value(&option.value)
+                .build()
+        });
+        let call = call
+            .environment_name(&self.environment.name)
+            .set_option_settings(Some(options.collect()));
+        call.send().await.map_err(|error| updating(from_sdk(SERVICE, UPDATE, &error)))?;
+        let phrases = changed.iter().map(|it| format!("{} {}", it.name, it.value));
+        Ok(Preparation::Changed(phrases.collect()))
+    }
+
+    async fn current(&self, id: Option<&str>) -> Result<Option<DelegatedRollout>, ProviderError> {
+        let events = self.events(id).await?;
+        let is_followed = id.is_some();
+        let newest = events.iter().find_map(|event| event.request_id()).map(str::to_owned);
+        let Some(id) = id.map(str::to_owned).or(newest) else { return Ok(None) };
+        let own: Vec<EventDescription> =
+            events.into_iter().filter(|event| event.request_id() == Some(&id)).collect();
+        let found = self.find().await?;
+        let ours = self.started.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        let is_ready = found.environment.status() == Some(&EnvironmentStatus::Ready);
+        let is_ours = ours.is_some();
+        let to = ours.or_else(|| being_deployed(&found, &own).map(Revision::new));
+        let label = to.as_ref().map(Revision::as_str);
+        if !is_ready && !is_ours && found.instances.iter().all(|it| runs(it) == label) {
+            // Options are being changed: nothing is deployed.
+            return Ok(None);
+        }
+        let mut update = update(&id, to, &found, &own, is_followed || is_ours);
+        let mut aborted = self.aborted.lock().unwrap_or_else(PoisonError::into_inner);
+        match update.state {
+            DelegatedRolloutState::Cancelling => drop(aborted.insert(id)),
+            DelegatedRolloutState::Failed if aborted.contains(&id) => {
+                update.state = DelegatedRolloutState::Cancelled;
+            }
+            _ => {}
+        }
+        Ok(Some(update))
+    }
+
+    async fn start(
+        &self,
+        to: &Revision,
+        _settings: &DelegatedSettings,
+    ) -> Result<String, ProviderError> {
+        // Only the version: with options in the same request the policy may be left out of account.
+        let call = self.aws.elasticbeanstalk.update_environment();
+        let call = call.environment_name(&self.environment.name).version_label(to.as_str());
+        let answer =
+            call.send().await.map_err(|error| updating(from_sdk(SERVICE, UPDATE, &error)))?;
+        let id = answer.request_id().unwrap_or_default().to_owned();
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        started.insert(id.clone(), to.clone());
+        Ok(id)
+    }
+
+    async fn cancel(&self) -> Result<(), ProviderError> {
+        let environment = self.describe().await?;
+        match environment.status() {
+            Some(EnvironmentStatus::Ready | EnvironmentStatus::Aborting) => return Ok(()),
+            // It is cleaning up, and completes that.
+            _ if environment.abortable_operation_in_progress() == Some(false) => return Ok(()),
+            _ => {}
+        }
+        let call = self.aws.elasticbeanstalk.abort_environment_update();
+        let sent = call.environment_name(&self.environment.name).send().await;
+        let sent = sent.map(drop).map_err(|error| from_sdk(SERVICE, ABORT, &error));
+        // It is over, or cleans up, since the look a moment ago.
+        sent.or_else(|error| match error.message.contains(NOTHING_TO_ABORT) {
+            true => Ok(()),
+            false => Err(error),
+        })
+    }
+
+    /// Of updates that have the old instances beside the new ones: aborted, these go back.
+    async fn roll_back(&self) -> Result<(), ProviderError> {
+        self.cancel().await
+    }
+}
+
+impl EnvironmentFleet {
+    /// Returns the events of the update of this id, or the newest ones; the newest first.
+    async fn events(&self, id: Option<&str>) -> Result<Vec<EventDescription>, ProviderError> {
+        let (mut events, mut token) = (Vec::new(), None);
+        loop {
+            let call = self.aws.elasticbeanstalk.describe_events();
+            let call = call
+                .environment_name(&self.environment.name)
+                .set_request_id(id.map(str::to_owned))
+                .max_records(NEWEST)
+                .set_next_token(token);
+            let answer = call.send().await.map_err(|error| from_sdk(SERVICE, EVENTS, &error))?;
+            events.extend_from_slice(answer.events());
+            token = answer.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
+            if token.is_none() || id.is_none() {
+                return Ok(events);
+            }
+        }
+    }
+
+    fn busy(&self, environment: &EnvironmentDescription) -> ProviderError {
+        let status = environment.status().map_or("busy", |status| status.as_str());
+        let name = &self.environment.name;
+        let message = format!("environment {name:?} is {status}, by somebody else");
+        let at = "elastic_beanstalk_environment/name";
+        let error = ProviderError::invalid(UPDATE, at, message).as_conflict();
+        error.with_remedy("wait until it is Ready, and then apply")
+    }
+}
+
+/// Returns the version that an update deploys. The environment may have its label from the beginning or
+/// at the end only, so the instances and the update's own events come first.
+fn being_deployed<'a>(
+    found: &'a FoundEnvironment,
+    events: &'a [EventDescription],
+) -> Option<&'a str> {
+    let mut deploying = found.instances.iter().filter(|it| is_deploying(it));
+    let of_instance = deploying.find_map(|it| it.deployment()?.version_label());
+    let told = events.iter().find_map(|event| event.version_label());
+    of_instance.or(told).or(found.environment.version_label())
+}
+
+fn environment_settings(
+    settings: &DelegatedSettings,
+) -> Result<&EnvironmentSettings, ProviderError> {
+    match settings {
+        DelegatedSettings::Environment(settings) => Ok(settings),
+        DelegatedSettings::InstanceRefresh(_) => {
+            let message = "these are no settings of an environment";
+            Err(ProviderError::invalid(UPDATE, "", message))
+        }
+    }
+}
+
+/// An environment that is busy is a conflict, and not a mistake of the request.
+fn updating(error: ProviderError) -> ProviderError {
+    match error.message.contains(BUSY) {
+        true => ProviderError { kind: ErrorKind::Conflict, ..error },
+        false => error,
+    }
+}

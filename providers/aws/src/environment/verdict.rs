@@ -1,0 +1,198 @@
+//! How an update stands, purely: by what each instance runs, and not by what an event says. An event
+//! may call a success a failure, and the other way round.
+
+use aws_sdk_elasticbeanstalk::types::{
+    EnvironmentStatus, EventDescription, EventSeverity, SingleInstanceHealth,
+};
+use rolling_provider::{DelegatedRollout, DelegatedRolloutState, Revision};
+
+use super::environment_look::{FoundEnvironment, is_deploying, runs, trouble};
+use crate::convert::timestamp;
+
+/// How many reasons are told.
+const MOST_REASONS: usize = 5;
+/// What Elastic Beanstalk calls what this module tells of.
+pub(super) const KIND: &str = "environment update";
+
+/// Returns the update of this id to `to`. `events` are its own, the newest first. One that is followed
+/// from its beginning is over only when the health of the instances is newer than its end.
+pub(super) fn update(
+    id: &str,
+    to: Option<Revision>,
+    found: &FoundEnvironment,
+    events: &[EventDescription],
+    is_followed: bool,
+) -> DelegatedRollout {
+    let state = state(to.as_ref(), found, events, is_followed);
+    let status = found.environment.status().map_or("Pending", |status| status.as_str());
+    let deployed =
+        found.instances.iter().filter(|it| runs(it) == to.as_ref().map(Revision::as_str));
+    let percent = deployed.count() * 100 / found.instances.len().max(1);
+    let reason = reason(found, events).filter(|_| state != DelegatedRolloutState::Succeeded);
+    let is_back = state == DelegatedRolloutState::RolledBack;
+    let started = events.iter().filter_map(|event| timestamp(event.event_date())).min();
+    DelegatedRollout {
+        kind: KIND,
+        id: id.to_owned(),
+        state,
+        status: status.to_owned(),
+        reason: reason.clone().filter(|_| !is_back),
+        rollback_reason: reason.filter(|_| is_back),
+        percent: u32::try_from(percent).unwrap_or(100),
+        started: started.unwrap_or_default(),
+        to,
+    }
+}
+
+fn state(
+    to: Option<&Revision>,
+    found: &FoundEnvironment,
+    events: &[EventDescription],
+    is_followed: bool,
+) -> DelegatedRolloutState {
+    match found.environment.status() {
+        Some(EnvironmentStatus::Ready) => {}
+        Some(EnvironmentStatus::Aborting) => return DelegatedRolloutState::Cancelling,
+        Some(EnvironmentStatus::Terminating | EnvironmentStatus::Terminated) => {
+            return DelegatedRolloutState::Failed;
+        }
+        _ => return DelegatedRolloutState::Rolling,
+    }
+    let labels: Vec<Option<&str>> = found.instances.iter().map(runs).collect();
+    let are_all = |label: &str| labels.iter().all(|runs| *runs == Some(label));
+    let is_there = !labels.is_empty() && to.is_some_and(|to| are_all(to.as_str()));
+    // Right after the request the environment may still be as it was, and health comes later than the
+    // end: what the instances ran before says nothing.
+    let newest = events.iter().filter_map(|event| timestamp(event.event_date())).max();
+    let is_seen = found.refreshed_at.zip(newest).is_some_and(|(health, event)| health >= event);
+    match labels.first().copied().flatten() {
+        _ if is_followed && (events.len() < 2 || !is_seen) => DelegatedRolloutState::Pending,
+        // What is launched from here on would run the expected version, and not this one.
+        _ if is_there && found.instances.iter().any(is_unexpected) => DelegatedRolloutState::Failed,
+        _ if is_there => DelegatedRolloutState::Succeeded,
+        _ if found.instances.iter().any(is_deploying) => DelegatedRolloutState::Rolling,
+        Some(only) if are_all(only) => DelegatedRolloutState::RolledBack,
+        _ => DelegatedRolloutState::Failed,
+    }
+}
+
+/// Whether Elastic Beanstalk expects another version of the instance than it runs: after a deployment
+/// that it calls failed, although the instance has it
+/// (<https://docs.aws.amazon.com/elasticbeanstalk/latest/dg/health-enhanced-status.html>).
+fn is_unexpected(found: &SingleInstanceHealth) -> bool {
+    found.causes().iter().any(|cause| cause.contains("Incorrect application version"))
+}
+
+/// Returns what went wrong: warnings and errors, the oldest first and each once, and instances that do
+/// not serve.
+fn reason(found: &FoundEnvironment, events: &[EventDescription]) -> Option<String> {
+    let is_bad = |event: &&EventDescription| {
+        matches!(
+            event.severity(),
+            Some(EventSeverity::Warn | EventSeverity::Error | EventSeverity::Fatal)
+        )
+    };
+    let told = events.iter().rev().filter(is_bad).filter_map(|event| event.message());
+    let told = told.map(|message| message.trim().to_owned());
+    let is_idle =
+        |it: &&SingleInstanceHealth| !is_deploying(it) && (runs(it).is_none() || is_unexpected(it));
+    let idle = found.instances.iter().filter(is_idle);
+    let idle = idle.map(|it| format!("{}: {}", it.instance_id().unwrap_or("?"), trouble(it)));
+    let mut reasons: Vec<String> = Vec::new();
+    for reason in told.chain(idle) {
+        if !reason.is_empty() && !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    let more = reasons.len().saturating_sub(MOST_REASONS);
+    reasons.truncate(MOST_REASONS);
+    reasons.extend((more > 0).then(|| format!("and {more} more")));
+    (!reasons.is_empty()).then(|| reasons.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_elasticbeanstalk::primitives::DateTime;
+    use aws_sdk_elasticbeanstalk::types::{Deployment, EnvironmentDescription};
+    use rolling_provider::Timestamp;
+
+    use super::*;
+
+    fn instance(label: &str, status: &str) -> SingleInstanceHealth {
+        let deployment = Deployment::builder().version_label(label).status(status).build();
+        SingleInstanceHealth::builder()
+            .instance_id(format!("i-{label}"))
+            .color("Green")
+            .health_status("Ok")
+            .deployment(deployment)
+            .build()
+    }
+
+    fn event(second: i64, severity: EventSeverity, message: &str) -> EventDescription {
+        EventDescription::builder()
+            .event_date(DateTime::from_secs(second))
+            .severity(severity)
+            .message(message)
+            .build()
+    }
+
+    fn update_of(
+        status: EnvironmentStatus,
+        instances: &[(&str, &str)],
+        refreshed_at: u64,
+        events: &[EventDescription],
+    ) -> DelegatedRollout {
+        let found = FoundEnvironment {
+            environment: EnvironmentDescription::builder().status(status).build(),
+            instances: instances.iter().map(|(label, status)| instance(label, status)).collect(),
+            refreshed_at: Some(Timestamp(refreshed_at * 1000)),
+        };
+        update("r-1", Some("v2".into()), &found, events, true)
+    }
+
+    #[test]
+    fn the_instances_decide_and_not_the_events() {
+        let begun = event(10, EventSeverity::Info, "Environment update is starting.");
+        let well = [event(20, EventSeverity::Info, "completed successfully"), begun.clone()];
+        let badly = [event(20, EventSeverity::Error, "Failed to deploy application."), begun];
+        let ready = EnvironmentStatus::Ready;
+        for (status, instances, refreshed_at, events, wanted) in [
+            (EnvironmentStatus::Updating, vec![("v2", "Deployed")], 30, &well[..], "Rolling"),
+            (EnvironmentStatus::Aborting, vec![("v2", "Deployed")], 30, &well, "Cancelling"),
+            // Right after the request, and before the health of the instances is new.
+            (ready.clone(), vec![("v1", "Deployed")], 30, &[], "Pending"),
+            (ready.clone(), vec![("v1", "Deployed")], 30, &well[1..], "Pending"),
+            (ready.clone(), vec![("v1", "Deployed")], 15, &well, "Pending"),
+            // An event calls a success a failure, and a failure a success.
+            (ready.clone(), vec![("v2", "Deployed"); 2], 30, &badly, "Succeeded"),
+            (ready.clone(), vec![("v1", "Deployed"), ("v2", "Deployed")], 30, &well, "Failed"),
+            (ready.clone(), vec![("v2", "Failed"), ("v1", "Deployed")], 30, &badly, "Failed"),
+            (ready.clone(), vec![("v1", "Deployed"); 2], 30, &badly, "RolledBack"),
+            (ready.clone(), vec![("v2", "In Progress"), ("v2", "Deployed")], 30, &badly, "Rolling"),
+            (ready, Vec::new(), 30, &well, "Failed"),
+        ] {
+            let found = update_of(status.clone(), &instances, refreshed_at, events);
+            assert_eq!(format!("{:?}", found.state), wanted, "{status:?} {instances:?}");
+        }
+    }
+
+    #[test]
+    fn reasons_are_beanstalks_own_the_oldest_first() {
+        let command = "Command failed on instance i-0e: Return code: 1 Output: no such file.";
+        let failed = "Failed to deploy application.";
+        let events = [
+            event(30, EventSeverity::Error, failed),
+            event(20, EventSeverity::Error, command),
+            event(19, EventSeverity::Error, command),
+            event(10, EventSeverity::Info, "Environment update is starting."),
+        ];
+        let found = update_of(
+            EnvironmentStatus::Ready,
+            &[("v1", "Deployed"), ("v2", "Deployed")],
+            40,
+            &events,
+        );
+        assert_eq!(found.reason, Some(format!("{command}; {failed}")));
+        assert_eq!((found.percent, found.started), (50, Timestamp(10_000)));
+    }
+}

@@ -1,0 +1,134 @@
+//! Commands, somebody else's updates, and followers that are killed.
+
+use serde_json::json;
+
+use super::{UPDATE, environment, steps, thirty_percent, times, versions, wanted, why};
+use crate::emulator::{Account, account};
+use crate::lab::localstack::report;
+use crate::process;
+
+/// Slow enough for programs to be started meanwhile.
+fn slow(account: &Account) {
+    let mut slow = times();
+    slow["eb_deploy"] = json!(10);
+    slow["eb_settings"] = json!(8);
+    account.put("times", slow);
+}
+
+fn status(account: &Account) -> String {
+    account.get("environments/web-prod")["status"].as_str().unwrap_or_default().to_owned()
+}
+
+fn spawn(account: &Account, wanted: &serde_json::Value) -> std::process::Child {
+    let provider = json!({ "rolling": { "aws": { "region": "us-east-1" } } });
+    let deployment = json!({ "rolling_deployment": { "web": wanted } });
+    let document = json!({ "provider": provider, "resource": deployment });
+    let folder = account.folder.path().join("first");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let file = process::write(&folder, &document);
+    let mut command = account.rolling();
+    command.args(["apply", "--output", "json"]).arg(file);
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    command.spawn().expect("the program starts")
+}
+
+/// Killed while options are set, while each of the batches is deployed, or right after a call: another
+/// one joins, and nothing is started twice.
+#[test]
+fn a_follower_that_is_killed_is_followed_by_another() {
+    let Some(account) = account() else { return };
+    environment(&account, 4, &json!([]));
+    let rolling = json!({ "policy": "Rolling", "batch_size_type": "Fixed", "batch_size": 2 });
+    for (moment, label) in ["v2", "v3", "v2", "v3", "v2", "v3"].into_iter().enumerate() {
+        slow(&account);
+        let before = account.count(UPDATE);
+        let wanted = wanted(&rolling, label);
+        let mut first = spawn(&account, &wanted);
+        let is_reached = || match moment {
+            // Only the first one has to set options.
+            0 => account.count(UPDATE) > before,
+            1 => account.count(UPDATE) > before,
+            2 => status(&account) == "Updating",
+            3 => versions(&account).contains_key(label),
+            4 => {
+                account.get("environments/web-prod")["batches"].as_array().map(Vec::len) == Some(2)
+            }
+            _ => {
+                account.count("elasticbeanstalk.DescribeInstancesHealth") > 0
+                    && status(&account) == "Updating"
+            }
+        };
+        process::until("the moment is reached", is_reached);
+        first.kill().expect("it is killed");
+        first.wait().expect("it ends");
+        let second = account.run("apply", &wanted);
+        assert_eq!(second.code, 0, "moment {moment}: {second:?}");
+        assert_eq!(versions(&account), [(label.to_owned(), 4)].into(), "moment {moment}");
+        let options = u64::from(moment == 0);
+        assert_eq!(account.count(UPDATE) - before, 1 + options, "moment {moment}");
+    }
+    assert_eq!(account.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn an_update_of_somebody_else_is_joined_or_left_alone() {
+    let Some(account) = account() else { return };
+    environment(&account, 4, &json!([]));
+    slow(&account);
+    account.shared();
+    let update = |more: &str| {
+        let form =
+            format!("Action=UpdateEnvironment&Version=2010-12-01&EnvironmentName=web-prod{more}");
+        account.query("elasticbeanstalk", &form);
+    };
+    update("&VersionLabel=v3");
+    process::until("it is Updating", || status(&account) == "Updating");
+    let other = account.run("apply", &wanted(&thirty_percent(), "v2"));
+    assert_eq!(other.code, 5, "{other:?}");
+    assert!(why(&other).contains("to v3 is under way"), "{other:?}");
+    let same = account.run("apply", &wanted(&thirty_percent(), "v3"));
+    assert_eq!(same.code, 0, "{same:?}");
+    assert_eq!(steps(&same), ["joined"]);
+    // Options that somebody else changes are neither ours nor a deployment.
+    update(
+        "&OptionSettings.member.1.Namespace=aws%3Aelasticbeanstalk%3Acommand\
+         &OptionSettings.member.1.OptionName=BatchSize&OptionSettings.member.1.Value=50",
+    );
+    process::until("it is Updating", || status(&account) == "Updating");
+    let busy = account.run("apply", &wanted(&thirty_percent(), "v2"));
+    assert_eq!(busy.code, 5, "{busy:?}");
+    assert!(why(&busy).contains("Updating"), "{busy:?}");
+}
+
+#[test]
+fn abort_leaves_it_mixed_and_rollback_deploys_the_completed_version() {
+    let Some(account) = account() else { return };
+    environment(&account, 4, &json!([]));
+    let rolling = json!({ "policy": "Rolling", "batch_size_type": "Fixed", "batch_size": 1 });
+    let v2 = wanted(&rolling, "v2");
+    slow(&account);
+    let mut first = spawn(&account, &v2);
+    process::until("one runs it", || versions(&account).contains_key("v2"));
+    let aborted = account.run("abort", &v2);
+    assert_eq!(aborted.code, 0, "{aborted:?}");
+    assert_eq!(report(&aborted)["outcome"], "aborted");
+    first.wait().expect("it ends");
+    assert!(versions(&account).len() == 2, "{:?}", versions(&account));
+
+    let again = account.run("apply", &v2);
+    assert_eq!(again.code, 0, "{again:?}");
+    let v3 = wanted(&rolling, "v3");
+    let mut first = spawn(&account, &v3);
+    process::until("one runs it", || versions(&account).contains_key("v3"));
+    let back = account.run("rollback", &v3);
+    assert_eq!(back.code, 0, "{back:?}");
+    first.wait().expect("it ends");
+    assert_eq!(versions(&account), [("v2".to_owned(), 4)].into());
+    assert_eq!(report(&back)["outcome"], "rolled_back");
+
+    for command in ["pause", "resume"] {
+        let refused = account.run(command, &v3);
+        assert_ne!(refused.code, 0, "{refused:?}");
+        assert!(refused.stdout.contains("environment update"), "{refused:?}");
+    }
+}
