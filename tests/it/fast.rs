@@ -28,6 +28,7 @@ mod outcomes;
 mod ownership;
 mod planned;
 mod planner;
+mod platforms;
 pub mod plugin;
 mod printed;
 pub mod properties;

@@ -39,8 +39,10 @@ fn the_rehearsal_comes_through() {
 }
 
 #[test]
-fn the_kubernetes_examples_are_valid() {
-    for file in ["kubernetes/local/web.tf.json", "kubernetes/eks/web.tf.json"] {
+fn the_examples_of_platforms_are_valid() {
+    for file in
+        ["kubernetes/local/web.tf.json", "kubernetes/eks/web.tf.json", "beanstalk/web.tf.json"]
+    {
         let ran = run(rolling().arg("validate").arg(example(file)));
         assert_eq!(ran.code, 0, "{ran:?}");
         assert_eq!(ran.stderr, "", "{file}");
