@@ -47,6 +47,7 @@ impl DelegatedExecutor {
             }
             DelegatedDecision::Join(found) => {
                 let id = found.id.clone();
+                self.ran_before = self.to_go_back_to();
                 self.report_step(&id, DelegatedRolloutStep::Joined, session);
                 id
             }
@@ -70,7 +71,10 @@ impl DelegatedExecutor {
     }
 
     /// Looks at the latest refresh and at the fleet once more.
-    async fn begin_anew(&mut self, session: &mut Session<'_>) -> Result<(), ProviderError> {
+    pub(super) async fn begin_anew(
+        &mut self,
+        session: &mut Session<'_>,
+    ) -> Result<(), ProviderError> {
         self.latest = self.ask(None, session).await?;
         let context = &mut self.context;
         let look = context.observer.look(None, &context.look.record, session).await?;
@@ -90,7 +94,6 @@ impl DelegatedExecutor {
     /// Starts a refresh, or joins the one that another process was faster to start. Returns its id,
     /// or the outcome of a run in which there is none to follow.
     async fn start(&mut self, session: &mut Session<'_>) -> Result<String, Outcome> {
-        self.ran_before = self.found().completed().cloned();
         match self.context.make_revision(None, session).await {
             Ok(made) if made == self.context.wanted => {}
             Ok(made) => {
@@ -100,24 +103,10 @@ impl DelegatedExecutor {
             }
             Err(error) => return Err(self.context.fail(error.to_string())),
         }
-        if self.prepare(session).await? {
-            // Somebody else may have been faster meanwhile.
-            if let Err(error) = self.begin_anew(session).await {
-                return Err(self.context.fail(StartError::GroupUnseen(error).to_string()));
-            }
-            match self.found().next() {
-                DelegatedDecision::Join(found) => {
-                    let id = found.id.clone();
-                    self.report_step(&id, DelegatedRolloutStep::Joined, session);
-                    return Ok(id);
-                }
-                DelegatedDecision::Foreign(found) => {
-                    let reason = foreign(found);
-                    return Err(self.leave_alone(reason));
-                }
-                DelegatedDecision::Nothing | DelegatedDecision::Start => {}
-            }
+        if let Some(id) = self.prepare(session).await? {
+            return Ok(id);
         }
+        self.ran_before = self.found().completed().cloned();
         self.start_to(&self.context.wanted.clone(), session).await
     }
 
@@ -151,7 +140,7 @@ impl DelegatedExecutor {
             if let Some(id) = self.join_another(&error, session).await? {
                 return Ok(id);
             }
-            let is_hopeless = !error.is_retryable() && error.effect != Effect::Unknown;
+            let is_hopeless = !error.is_retryable() && !doubtful;
             let now = clock.now();
             let Some(pause) = retry.failed(now, RETRY_BUDGET).filter(|_| !is_hopeless) else {
                 let why = with_remedy(&error);
@@ -341,7 +330,7 @@ impl DelegatedExecutor {
 
     /// Ends a run in which AWS has nothing left to do: as a success when the fleet serves, else
     /// with `message` about what does not.
-    async fn conclude_served(
+    pub(super) async fn conclude_served(
         &mut self,
         message: impl Fn(String) -> String,
         shown: LastReported,
@@ -389,7 +378,12 @@ impl DelegatedExecutor {
         delegated::cause(found, unhealthy, &activities)
     }
 
-    fn report_step(&self, id: &str, step: DelegatedRolloutStep, session: &mut Session<'_>) {
+    pub(super) fn report_step(
+        &self,
+        id: &str,
+        step: DelegatedRolloutStep,
+        session: &mut Session<'_>,
+    ) {
         let (kind, id) = (self.kind(), id.to_owned());
         session.send(self.context.clock.now(), Event::DelegatedRollout { kind, id, step });
     }

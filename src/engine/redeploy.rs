@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolling_provider::{ErrorKind, Preparation, Revision};
+use rolling_provider::{DelegatedRolloutState, ErrorKind, Fleet, Preparation, Revision};
 
 use super::caller::Stop;
 use super::delegated_executor::{DelegatedExecutor, rollout_controller};
@@ -12,23 +12,23 @@ use super::message::with_remedy;
 use super::schedule::Schedule;
 use super::session::Session;
 use super::shown::LastReported;
-use crate::model::event::{Event, Outcome};
+use super::start_error::StartError;
+use crate::model::event::{DelegatedRolloutStep, Event, Outcome};
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::command::Command;
-use crate::rollout::delegated::{self, redeploys, rolls_back_here};
+use crate::rollout::delegated::{self, DelegatedDecision, foreign, redeploys, rolls_back_here};
 
 /// How long a change of the platform's settings may take.
 const PREPARED_WITHIN: Duration = Duration::from_secs(1800);
 
 impl DelegatedExecutor {
-    /// Brings the platform's settings to what the rollout needs, and waits for that. Returns whether it
-    /// had to wait.
-    pub(super) async fn prepare(&mut self, session: &mut Session<'_>) -> Result<bool, Outcome> {
+    /// Brings the platform's settings to what the rollout needs, and waits for that. Returns the id of a
+    /// rollout that somebody else has started meanwhile, to be followed.
+    pub(super) async fn prepare(
+        &mut self,
+        session: &mut Session<'_>,
+    ) -> Result<Option<String>, Outcome> {
         let clock = Arc::clone(&self.context.clock);
-        let settings = match delegated::settings(&self.context.spec, self.context.size()) {
-            Ok(settings) => settings,
-            Err(error) => return Err(self.context.fail(with_remedy(&error))),
-        };
         let jitter = self.context.caller.jitter;
         let mut polls = Schedule::polling(self.context.spec.poll_interval, jitter);
         let (mut shown, mut changed) = (LastReported::default(), Vec::new());
@@ -41,38 +41,20 @@ impl DelegatedExecutor {
                 };
                 return Err(self.context.interrupted(message));
             }
-            let prepare = |fleet: Arc<dyn rolling_provider::Fleet>| {
-                let settings = settings.clone();
-                async move { rollout_controller(&*fleet)?.prepare(&settings).await }
-            };
-            match self.context.ask(None, session, prepare).await {
-                Ok(Preparation::Done) => return Ok(has_waited),
-                Ok(Preparation::Changed(now)) if changed.is_empty() => changed = now,
-                Ok(Preparation::Changed(now)) => {
-                    let message = format!(
-                        "the platform's settings did not stay as they were set: {}",
-                        now.join("; ")
-                    );
-                    return Err(self.context.fail(message));
-                }
-                Ok(Preparation::Changing) => {}
-                Err(error) if error.kind == ErrorKind::Conflict => {
-                    let reason = with_remedy(&error);
-                    return Err(self.leave_alone(reason));
-                }
-                Err(error) => {
-                    let why = with_remedy(&error);
-                    return Err(self
-                        .context
-                        .fail(format!("cannot set the platform's settings: {why}")));
-                }
+            // While it is busy somebody else may have been faster.
+            if has_waited && let Some(id) = self.look_for_another(session).await? {
+                return Ok(Some(id));
+            }
+            match self.ask_to_prepare(&changed, session).await? {
+                Preparation::Done => return Ok(None),
+                Preparation::Changed(now) => changed = now,
+                Preparation::Changing => {}
             }
             has_waited = true;
             let now = clock.now();
             if now > deadline {
-                let message =
-                    "the platform's settings are still being changed after 30m".to_owned();
-                return Err(self.context.fail(message));
+                let message = "the platform's settings are still being changed after 30m";
+                return Err(self.context.fail(message.to_owned()));
             }
             let detail = (!changed.is_empty()).then(|| changed.join("; "));
             let (kind, instances) = (WaitKind::Change, Vec::new());
@@ -81,14 +63,82 @@ impl DelegatedExecutor {
         }
     }
 
+    /// Asks the platform to set what is not so yet. `changed` is what was set before.
+    async fn ask_to_prepare(
+        &mut self,
+        changed: &[String],
+        session: &mut Session<'_>,
+    ) -> Result<Preparation, Outcome> {
+        let settings = match delegated::settings(&self.context.spec, self.context.size()) {
+            Ok(settings) => settings,
+            Err(error) => return Err(self.context.fail(with_remedy(&error))),
+        };
+        let prepare = |fleet: Arc<dyn Fleet>| {
+            let settings = settings.clone();
+            async move { rollout_controller(&*fleet)?.prepare(&settings).await }
+        };
+        match self.context.ask(None, session, prepare).await {
+            Ok(Preparation::Changed(now)) if !changed.is_empty() => {
+                let now = now.join("; ");
+                let message =
+                    format!("the platform's settings did not stay as they were set: {now}");
+                Err(self.context.fail(message))
+            }
+            Ok(preparation) => Ok(preparation),
+            // It is busy with what was set a moment ago.
+            Err(error) if error.kind == ErrorKind::Conflict && !changed.is_empty() => {
+                Ok(Preparation::Changing)
+            }
+            Err(error) if error.kind == ErrorKind::Conflict => {
+                Err(self.leave_alone(with_remedy(&error)))
+            }
+            Err(error) => {
+                let why = with_remedy(&error);
+                Err(self.context.fail(format!("cannot set the platform's settings: {why}")))
+            }
+        }
+    }
+
+    /// Looks again. Returns the id of a rollout to the wanted revision that is under way, or the outcome
+    /// where nothing is left to start.
+    async fn look_for_another(
+        &mut self,
+        session: &mut Session<'_>,
+    ) -> Result<Option<String>, Outcome> {
+        if let Err(error) = self.begin_anew(session).await {
+            return Err(self.context.fail(StartError::GroupUnseen(error).to_string()));
+        }
+        match self.found().next() {
+            DelegatedDecision::Start => Ok(None),
+            DelegatedDecision::Join(found) => {
+                let id = found.id.clone();
+                self.ran_before = self.to_go_back_to();
+                self.report_step(&id, DelegatedRolloutStep::Joined, session);
+                Ok(Some(id))
+            }
+            DelegatedDecision::Foreign(found) => {
+                let reason = foreign(found);
+                Err(self.leave_alone(reason))
+            }
+            DelegatedDecision::Nothing => {
+                let to = self.context.wanted.clone();
+                let message = |left| format!("no instance has to be replaced for {to}, but {left}");
+                Err(self.conclude_served(message, LastReported::default(), session).await)
+            }
+        }
+    }
+
     /// Whether the completed revision is to be deployed again after a rollout that came to `outcome`.
     pub(super) fn goes_back_after(&self, outcome: Outcome) -> bool {
-        let is_over = self.latest.as_ref().is_some_and(|latest| latest.state.is_over());
+        let Some(state) = self.latest.as_ref().map(|latest| latest.state) else { return false };
+        let spec = &self.context.spec;
+        let has_failed = state == DelegatedRolloutState::Failed;
         match self.command {
-            _ if !is_over || outcome == Outcome::RolledBack => false,
-            Some(Command::Rollback) => redeploys(&self.context.spec),
+            _ if !state.is_over() || outcome == Outcome::RolledBack => false,
+            Some(Command::Rollback) => redeploys(spec),
             Some(_) => false,
-            None => outcome == Outcome::Failed && rolls_back_here(&self.context.spec),
+            // An update that the platform has completed is not undone for what is slow to serve.
+            None => outcome == Outcome::Failed && has_failed && rolls_back_here(spec),
         }
     }
 
@@ -124,7 +174,7 @@ impl DelegatedExecutor {
 
     /// Returns what the fleet ran before: all of it when this process began, or else what all instances
     /// run that do not run the wanted revision yet, or what the caller knows.
-    fn to_go_back_to(&self) -> Option<Revision> {
+    pub(super) fn to_go_back_to(&self) -> Option<Revision> {
         let wanted = &self.context.wanted;
         let is_other = |revision: &Revision| revision != wanted;
         let live = self.context.look.instances.values();

@@ -6,7 +6,7 @@ mod resolve;
 mod update;
 mod verdict;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -36,10 +36,17 @@ pub struct EnvironmentFleet {
     aws: Aws,
     environment: BeanstalkEnvironment,
     clock: ClockRef,
-    /// The versions to which this process has started updates, by their ids.
-    started: Mutex<BTreeMap<String, Revision>>,
-    /// The updates that were seen to be aborted: nothing tells that of one that is over.
-    aborted: Mutex<BTreeSet<String>>,
+    /// What is known of updates, by their ids.
+    known: Mutex<BTreeMap<String, KnownUpdate>>,
+}
+
+/// What nothing tells any more of an update that is over.
+#[derive(Clone, Debug, Default)]
+struct KnownUpdate {
+    /// The version that it deploys.
+    to: Option<Revision>,
+    /// Whether it was seen to be aborted.
+    is_aborted: bool,
 }
 
 #[async_trait]
@@ -90,7 +97,6 @@ impl Aws {
         clock: Arc<dyn Clock>,
     ) -> EnvironmentFleet {
         let (aws, clock) = (self.clone(), ClockRef(clock));
-        let (started, aborted) = (Mutex::default(), Mutex::default());
-        EnvironmentFleet { aws, environment, clock, started, aborted }
+        EnvironmentFleet { aws, environment, clock, known: Mutex::default() }
     }
 }

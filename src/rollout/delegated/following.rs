@@ -7,7 +7,7 @@ use rolling_provider::{DelegatedRollout, DelegatedRolloutState, Target, Timestam
 use super::follow::{gives_up_after, idle, summary, verdict};
 use super::found::DelegatedContext;
 use crate::model::event::Outcome;
-use crate::model::spec::RollingDeployment;
+use crate::model::spec::{Executor, RollingDeployment};
 use crate::model::wait::{Wait, WaitKind};
 
 /// How long a refresh may not show after it was started or found, since reads lag: as long as reads
@@ -121,7 +121,11 @@ pub(crate) fn unsettled(
         return Some(Unsettled { message, deadline: earliest, wait: None });
     }
     let idle = idle(found.spec, found.target, found.look)?;
-    let launched_at = idle.launched_at.unwrap_or(begin);
+    // What is updated in place was launched long ago.
+    let launched_at = match found.spec.engine {
+        Executor::Environment { .. } => begin,
+        _ => idle.launched_at.unwrap_or(begin),
+    };
     let deadline = (launched_at + found.spec.health.healthy_timeout).max(earliest);
     let (kind, detail) = (WaitKind::Health, Some(idle.message.clone()));
     let wait = Some(Wait { kind, instances: idle.instances, detail, deadline });

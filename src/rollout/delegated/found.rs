@@ -7,13 +7,13 @@ use rolling_provider::{
 
 use super::follow::{self, DelegatedDecision, Idle, idle, leads_there, next, status, summary};
 use crate::model::preview::Preview;
-use crate::model::spec::RollingDeployment;
+use crate::model::spec::{Executor, RollingDeployment};
 use crate::record::command::Command;
 use crate::rollout::control::{CommandReply, no_op};
 
 /// How to proceed with a refresh that another document has begun.
 const ITS_OWN_DOCUMENT: &str = "wait for it to end, use the document that it was begun with, or \
-                                cancel it with CancelInstanceRefresh";
+                                end it where it was begun";
 
 /// A group and its latest refresh.
 #[derive(Clone, Copy, Debug)]
@@ -124,9 +124,9 @@ impl<'a> DelegatedContext<'a> {
         if matches!(command, Command::Pause | Command::Resume) {
             let message = format!("AWS cannot {name} an {}", self.kind);
             let error = ProviderError::invalid(name, "engine", message);
-            let checkpoints = match self.spec.checkpoints.is_empty() {
-                true => "",
-                false => "checkpoints pause it for a set time; ",
+            let checkpoints = match self.spec.engine {
+                Executor::InstanceRefresh { .. } => "checkpoints pause it for a set time; ",
+                _ => "",
             };
             return Err(error.with_remedy(format!(
                 "{checkpoints}`rolling abort` cancels it, and `rolling rollback` rolls it back"
@@ -161,7 +161,7 @@ impl<'a> DelegatedContext<'a> {
                 let runs = instance.revision.as_ref().map_or("something else", |r| r.as_str());
                 format!("{id} still runs {runs}")
             }
-            None => format!("the group does not launch {} yet", target.revision),
+            None => format!("the {} does not have {} yet", target.kind, target.revision),
         })
     }
 }

@@ -9,16 +9,16 @@ use super::delegated_preview::unplanned;
 use super::input::Input;
 use super::shortfall::{idle_now, missing_now};
 use crate::model::preview::{AtWorst, BatchPreview, DelegatedPreview, Preview};
-use crate::model::spec::{OnFailure, Policy};
+use crate::model::spec::{Executor, OnFailure, Policy};
 use crate::rollout::delegated::{
     batch_sizes, changed_options, environment_phrases, environment_settings, is_done, old,
     rolls_back_here,
 };
 
-/// How long a command on an instance may take where the environment says nothing else: the default of
-/// the option `Timeout`, and what Elastic Beanstalk adds to it
+/// The default of the option `Timeout` of a command on an instance, and what Elastic Beanstalk adds to it
 /// (<https://docs.aws.amazon.com/elasticbeanstalk/latest/dg/command-options-general.html>).
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(600 + 240);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(600);
+const BEYOND_TIMEOUT: Duration = Duration::from_secs(240);
 
 /// Previews what an update would do now, where none is under way.
 pub(super) fn preview(input: &Input<'_>) -> Preview {
@@ -29,10 +29,13 @@ pub(super) fn preview(input: &Input<'_>) -> Preview {
     let settings = environment_settings(spec).ok();
     let sizes = if changes { batch_sizes(spec.policy, size) } else { Vec::new() };
     let mut phrases = settings.as_ref().map(environment_phrases).unwrap_or_default();
-    phrases.extend(settings.iter().flat_map(|settings| changed_options(target, settings)));
+    let changed: Vec<String> =
+        settings.iter().flat_map(|settings| changed_options(target, settings)).collect();
+    let sets_options = !changed.is_empty();
+    phrases.extend(changed);
     let mut warnings = target.warnings.clone();
     if changes {
-        warnings.extend(self::warnings(input, &view, phrases.len() > 1));
+        warnings.extend(self::warnings(input, &view, sets_options));
     }
     Preview {
         at_worst: changes.then(|| at_worst(input, sizes.first().copied().unwrap_or_default())),
@@ -70,13 +73,20 @@ fn expected(input: &Input<'_>, batches: usize) -> Duration {
 
 /// Returns the worst case: a command that hangs is ended by its timeout.
 fn at_worst(input: &Input<'_>, first: u32) -> AtWorst {
-    let Input { spec, look, state, .. } = *input;
+    let Input { spec, target, look, state, .. } = *input;
+    let given = match spec.engine {
+        Executor::Environment { timeout } => timeout,
+        _ => None,
+    };
+    let own = target.options.get("Timeout").and_then(|seconds| seconds.parse().ok());
+    let own = own.map(Duration::from_secs);
+    let notice = given.or(own).unwrap_or(COMMAND_TIMEOUT) + BEYOND_TIMEOUT;
     let window = crate::model::spec::Window::resolve(spec.policy, state.size(look));
     AtWorst {
         out: window.unavailable,
-        out_seconds: COMMAND_TIMEOUT.as_secs(),
+        out_seconds: notice.as_secs(),
         exposed: first,
-        exposed_seconds: COMMAND_TIMEOUT.as_secs(),
+        exposed_seconds: notice.as_secs(),
         recovers: spec.on_failure == OnFailure::Rollback,
     }
 }

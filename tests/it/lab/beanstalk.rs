@@ -2,7 +2,10 @@
 //! else's updates, and followers that are killed.
 
 mod ends;
+mod front_ends;
 mod interrupted;
+
+pub use interrupted::called;
 
 use serde_json::{Value, json};
 

@@ -48,6 +48,7 @@ fn the_policy_allows_what_is_called_and_nothing_else() {
     called.extend(crate::lab::groups::called_for_an_image());
     called.extend(record_in_s3());
     called.extend(group_that_refreshes_itself());
+    called.extend(crate::lab::beanstalk::called());
     assert_eq!(called, policy());
 }
 

@@ -50,6 +50,14 @@ impl EnvironmentFleet {
     /// Reads the environment, and then what its instances run, which is newer.
     pub(super) async fn find(&self) -> Result<FoundEnvironment, ProviderError> {
         let environment = self.describe().await?;
+        self.find_in(environment).await
+    }
+
+    /// Reads what the instances of `environment` run.
+    pub(super) async fn find_in(
+        &self,
+        environment: EnvironmentDescription,
+    ) -> Result<FoundEnvironment, ProviderError> {
         let (mut instances, mut refreshed_at, mut token) = (Vec::new(), None, None);
         loop {
             let call = self.aws.elasticbeanstalk.describe_instances_health();
@@ -98,10 +106,19 @@ impl FoundEnvironment {
 }
 
 /// Returns the version that an instance runs, where its latest deployment is over and well. After one
-/// that failed, or during one, nobody knows.
+/// that failed, or during one, nobody knows. One that Elastic Beanstalk does not expect there does not
+/// count: what is launched later would run another.
 pub(super) fn runs(found: &SingleInstanceHealth) -> Option<&str> {
     let deployment = found.deployment()?;
-    (deployment.status() == Some(DEPLOYED)).then(|| deployment.version_label()).flatten()
+    let is_well = deployment.status() == Some(DEPLOYED) && !is_unexpected(found);
+    is_well.then(|| deployment.version_label()).flatten()
+}
+
+/// Whether Elastic Beanstalk expects another version of the instance than it runs: after a deployment
+/// that it calls failed, although the instance has it
+/// (<https://docs.aws.amazon.com/elasticbeanstalk/latest/dg/health-enhanced-status.html>).
+fn is_unexpected(found: &SingleInstanceHealth) -> bool {
+    found.causes().iter().any(|cause| cause.contains("Incorrect application version"))
 }
 
 /// Whether a version is being deployed to the instance.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_elasticbeanstalk::types::{
-    ApplicationVersionStatus, ConfigurationOptionSetting, EnvironmentDescription, EnvironmentStatus,
+    ApplicationVersionStatus, ConfigurationOptionSetting, ConfigurationSettingsDescription,
+    EnvironmentDescription, EnvironmentStatus,
 };
 use rolling_provider::{ProviderError, Revision, Target};
 
@@ -94,19 +95,25 @@ impl EnvironmentFleet {
         &self,
         environment: &EnvironmentDescription,
     ) -> Result<BTreeMap<String, String>, ProviderError> {
+        let all = self.settings(environment).await?;
+        // While options are being changed there are two: those that are deployed, and those to be.
+        let pending = all.iter().find(|it| is_pending(it));
+        let settings = pending.or(all.first());
+        let options = settings.map(|it| it.option_settings()).unwrap_or_default();
+        Ok(options.iter().filter_map(known).collect())
+    }
+
+    /// Returns the configuration that is deployed and, while it is changed, the one to be.
+    pub(super) async fn settings(
+        &self,
+        environment: &EnvironmentDescription,
+    ) -> Result<Vec<ConfigurationSettingsDescription>, ProviderError> {
         let call = self.aws.elasticbeanstalk.describe_configuration_settings();
         let call = call
             .application_name(environment.application_name().unwrap_or_default())
             .environment_name(&self.environment.name);
         let answer = call.send().await.map_err(|error| from_sdk(SERVICE, SETTINGS, &error))?;
-        // While options are being changed there are two: those that are deployed, and those to be.
-        let all = answer.configuration_settings();
-        let pending = all
-            .iter()
-            .find(|it| it.deployment_status().is_some_and(|status| status.as_str() == "pending"));
-        let settings = pending.or(all.first());
-        let options = settings.map(|it| it.option_settings()).unwrap_or_default();
-        Ok(options.iter().filter_map(known).collect())
+        Ok(answer.configuration_settings().to_vec())
     }
 
     /// Refuses what no update can begin in.
@@ -126,6 +133,11 @@ impl EnvironmentFleet {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether this configuration is being deployed.
+pub(super) fn is_pending(settings: &ConfigurationSettingsDescription) -> bool {
+    settings.deployment_status().is_some_and(|status| status.as_str() == "pending")
 }
 
 fn known(option: &ConfigurationOptionSetting) -> Option<(String, String)> {

@@ -12,9 +12,10 @@ use rolling_provider::{
     EnvironmentSettings, ErrorKind, Preparation, ProviderError, Revision, RolloutController,
 };
 
-use super::environment_look::{FoundEnvironment, is_deploying, runs};
-use super::verdict::{KIND, update};
-use super::{EnvironmentFleet, SERVICE};
+use super::environment_look::{FoundEnvironment, is_deploying};
+use super::resolve::is_pending;
+use super::verdict::KIND;
+use super::{EnvironmentFleet, KnownUpdate, SERVICE};
 use crate::error::from_sdk;
 
 const UPDATE: &str = "UpdateEnvironment";
@@ -64,32 +65,34 @@ impl RolloutController for EnvironmentFleet {
     }
 
     async fn current(&self, id: Option<&str>) -> Result<Option<DelegatedRollout>, ProviderError> {
+        let mut environment = self.describe().await?;
+        if id.is_none() && environment.status() != Some(&EnvironmentStatus::Ready) {
+            // Options that are being changed are no deployment.
+            if self.has_pending_options(&environment).await? {
+                return Ok(None);
+            }
+            // They may have been changed by now.
+            environment = self.describe().await?;
+        }
         let events = self.events(id).await?;
         let is_followed = id.is_some();
         let newest = events.iter().find_map(|event| event.request_id()).map(str::to_owned);
         let Some(id) = id.map(str::to_owned).or(newest) else { return Ok(None) };
         let own: Vec<EventDescription> =
             events.into_iter().filter(|event| event.request_id() == Some(&id)).collect();
-        let found = self.find().await?;
-        let ours = self.started.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
-        let is_ready = found.environment.status() == Some(&EnvironmentStatus::Ready);
-        let is_ours = ours.is_some();
-        let to = ours.or_else(|| being_deployed(&found, &own).map(Revision::new));
-        let label = to.as_ref().map(Revision::as_str);
-        if !is_ready && !is_ours && found.instances.iter().all(|it| runs(it) == label) {
-            // Options are being changed: nothing is deployed.
-            return Ok(None);
+        let found = self.find_in(environment).await?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let update = known.entry(id.clone()).or_default();
+        if update.to.is_none() {
+            // What it deploys stays what it was when that was seen first.
+            update.to = being_deployed(&found, &own).map(Revision::new);
         }
-        let mut update = update(&id, to, &found, &own, is_followed || is_ours);
-        let mut aborted = self.aborted.lock().unwrap_or_else(PoisonError::into_inner);
-        match update.state {
-            DelegatedRolloutState::Cancelling => drop(aborted.insert(id)),
-            DelegatedRolloutState::Failed if aborted.contains(&id) => {
-                update.state = DelegatedRolloutState::Cancelled;
-            }
-            _ => {}
+        let mut shown = super::verdict::update(&id, update.to.clone(), &found, &own, is_followed);
+        update.is_aborted |= shown.state == DelegatedRolloutState::Cancelling;
+        if update.is_aborted && shown.state == DelegatedRolloutState::Failed {
+            shown.state = DelegatedRolloutState::Cancelled;
         }
-        Ok(Some(update))
+        Ok(Some(shown))
     }
 
     async fn start(
@@ -103,8 +106,8 @@ impl RolloutController for EnvironmentFleet {
         let answer =
             call.send().await.map_err(|error| updating(from_sdk(SERVICE, UPDATE, &error)))?;
         let id = answer.request_id().unwrap_or_default().to_owned();
-        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
-        started.insert(id.clone(), to.clone());
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(id.clone(), KnownUpdate { to: Some(to.clone()), is_aborted: false });
         Ok(id)
     }
 
@@ -150,6 +153,15 @@ impl EnvironmentFleet {
                 return Ok(events);
             }
         }
+    }
+
+    /// Whether options of the environment are being changed.
+    async fn has_pending_options(
+        &self,
+        environment: &EnvironmentDescription,
+    ) -> Result<bool, ProviderError> {
+        let settings = self.settings(environment).await?;
+        Ok(settings.iter().any(is_pending))
     }
 
     fn busy(&self, environment: &EnvironmentDescription) -> ProviderError {

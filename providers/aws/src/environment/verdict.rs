@@ -11,6 +11,8 @@ use crate::convert::timestamp;
 
 /// How many reasons are told.
 const MOST_REASONS: usize = 5;
+/// How long after the end of an update a command on an instance may go on, in milliseconds.
+const FINISH_WITHIN: u64 = 300_000;
 /// What Elastic Beanstalk calls what this module tells of.
 pub(super) const KIND: &str = "environment update";
 
@@ -58,29 +60,33 @@ fn state(
         }
         _ => return DelegatedRolloutState::Rolling,
     }
-    let labels: Vec<Option<&str>> = found.instances.iter().map(runs).collect();
+    // One that has just been launched has no deployment yet, and no word in this.
+    let there = found.instances.iter().filter(|it| it.deployment().is_some());
+    let labels: Vec<Option<&str>> = there.map(runs).collect();
     let are_all = |label: &str| labels.iter().all(|runs| *runs == Some(label));
-    let is_there = !labels.is_empty() && to.is_some_and(|to| are_all(to.as_str()));
     // Right after the request the environment may still be as it was, and health comes later than the
     // end: what the instances ran before says nothing.
-    let newest = events.iter().filter_map(|event| timestamp(event.event_date())).max();
-    let is_seen = found.refreshed_at.zip(newest).is_some_and(|(health, event)| health >= event);
+    let dates = events.iter().map(|event| event.event_date());
+    let dates = dates.chain([found.environment.date_updated()]);
+    let newest = dates.filter_map(timestamp).max();
+    let since =
+        found.refreshed_at.zip(newest).map(|(health, newest)| health.0.checked_sub(newest.0));
+    let is_seen = since.flatten();
+    let is_new = is_seen.is_some_and(|since| since < FINISH_WITHIN);
     match labels.first().copied().flatten() {
-        _ if is_followed && (events.len() < 2 || !is_seen) => DelegatedRolloutState::Pending,
-        // What is launched from here on would run the expected version, and not this one.
-        _ if is_there && found.instances.iter().any(is_unexpected) => DelegatedRolloutState::Failed,
-        _ if is_there => DelegatedRolloutState::Succeeded,
-        _ if found.instances.iter().any(is_deploying) => DelegatedRolloutState::Rolling,
+        _ if is_followed && (events.len() < 2 || is_seen.is_none() || labels.is_empty()) => {
+            DelegatedRolloutState::Pending
+        }
+        Some(only) if are_all(only) && to.is_some_and(|to| to.as_str() == only) => {
+            DelegatedRolloutState::Succeeded
+        }
+        // A command may outlive its timeout, and end well.
+        _ if is_followed && is_new && found.instances.iter().any(is_deploying) => {
+            DelegatedRolloutState::Rolling
+        }
         Some(only) if are_all(only) => DelegatedRolloutState::RolledBack,
         _ => DelegatedRolloutState::Failed,
     }
-}
-
-/// Whether Elastic Beanstalk expects another version of the instance than it runs: after a deployment
-/// that it calls failed, although the instance has it
-/// (<https://docs.aws.amazon.com/elasticbeanstalk/latest/dg/health-enhanced-status.html>).
-fn is_unexpected(found: &SingleInstanceHealth) -> bool {
-    found.causes().iter().any(|cause| cause.contains("Incorrect application version"))
 }
 
 /// Returns what went wrong: warnings and errors, the oldest first and each once, and instances that do
@@ -94,8 +100,7 @@ fn reason(found: &FoundEnvironment, events: &[EventDescription]) -> Option<Strin
     };
     let told = events.iter().rev().filter(is_bad).filter_map(|event| event.message());
     let told = told.map(|message| message.trim().to_owned());
-    let is_idle =
-        |it: &&SingleInstanceHealth| !is_deploying(it) && (runs(it).is_none() || is_unexpected(it));
+    let is_idle = |it: &&SingleInstanceHealth| !is_deploying(it) && runs(it).is_none();
     let idle = found.instances.iter().filter(is_idle);
     let idle = idle.map(|it| format!("{}: {}", it.instance_id().unwrap_or("?"), trouble(it)));
     let mut reasons: Vec<String> = Vec::new();
@@ -169,7 +174,8 @@ mod tests {
             (ready.clone(), vec![("v2", "Failed"), ("v1", "Deployed")], 30, &badly, "Failed"),
             (ready.clone(), vec![("v1", "Deployed"); 2], 30, &badly, "RolledBack"),
             (ready.clone(), vec![("v2", "In Progress"), ("v2", "Deployed")], 30, &badly, "Rolling"),
-            (ready, Vec::new(), 30, &well, "Failed"),
+            (ready.clone(), vec![("v2", "In Progress")], 400, &badly, "Failed"),
+            (ready, Vec::new(), 30, &well, "Pending"),
         ] {
             let found = update_of(status.clone(), &instances, refreshed_at, events);
             assert_eq!(format!("{:?}", found.state), wanted, "{status:?} {instances:?}");

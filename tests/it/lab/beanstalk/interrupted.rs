@@ -1,11 +1,12 @@
 //! Commands, somebody else's updates, and followers that are killed.
 
-use serde_json::json;
+use std::collections::BTreeSet;
 
-use super::{UPDATE, environment, steps, thirty_percent, times, versions, wanted, why};
+use serde_json::{Value, json};
+
+use super::{UPDATE, environment, events, steps, thirty_percent, times, versions, wanted, why};
 use crate::emulator::{Account, account};
-use crate::lab::localstack::report;
-use crate::process;
+use crate::process::{self, Ran};
 
 /// Slow enough for programs to be started meanwhile.
 fn slow(account: &Account) {
@@ -30,6 +31,27 @@ fn spawn(account: &Account, wanted: &serde_json::Value) -> std::process::Child {
     command.args(["apply", "--output", "json"]).arg(file);
     command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
     command.spawn().expect("the program starts")
+}
+
+/// How the run came to its end: a command's own answer follows the report.
+fn outcome(ran: &Ran) -> Value {
+    let ended = events(ran, "finished");
+    let [ended] = &ended[..] else { panic!("one end: {ran:?}") };
+    ended["report"]["outcome"].clone()
+}
+
+/// Returns the calls for an environment whose update is aborted, and deployed again.
+pub fn called() -> BTreeSet<String> {
+    let Some(account) = account() else { return BTreeSet::new() };
+    environment(&account, 3, &json!([]));
+    let rolling = json!({ "policy": "Rolling", "batch_size_type": "Fixed", "batch_size": 1 });
+    let v2 = wanted(&rolling, "v2");
+    slow(&account);
+    let mut first = spawn(&account, &v2);
+    process::until("one runs it", || versions(&account).contains_key("v2"));
+    assert_eq!(account.run("abort", &v2).code, 0);
+    first.wait().expect("it ends");
+    account.called()
 }
 
 /// Killed while options are set, while each of the batches is deployed, or right after a call: another
@@ -111,7 +133,7 @@ fn abort_leaves_it_mixed_and_rollback_deploys_the_completed_version() {
     process::until("one runs it", || versions(&account).contains_key("v2"));
     let aborted = account.run("abort", &v2);
     assert_eq!(aborted.code, 0, "{aborted:?}");
-    assert_eq!(report(&aborted)["outcome"], "aborted");
+    assert_eq!(outcome(&aborted), "aborted");
     first.wait().expect("it ends");
     assert!(versions(&account).len() == 2, "{:?}", versions(&account));
 
@@ -124,7 +146,7 @@ fn abort_leaves_it_mixed_and_rollback_deploys_the_completed_version() {
     assert_eq!(back.code, 0, "{back:?}");
     first.wait().expect("it ends");
     assert_eq!(versions(&account), [("v2".to_owned(), 4)].into());
-    assert_eq!(report(&back)["outcome"], "rolled_back");
+    assert_eq!(outcome(&back), "rolled_back");
 
     for command in ["pause", "resume"] {
         let refused = account.run(command, &v3);
