@@ -35,26 +35,13 @@ impl DelegatedExecutor {
                 .context
                 .fail(format!("the {} was over before it could {name}", self.kind()));
         }
-        let id = match self.found().next() {
-            DelegatedDecision::Nothing => {
-                let to = self.context.wanted.clone();
-                let message = |left| format!("no instance has to be replaced for {to}, but {left}");
-                return self.conclude_served(message, LastReported::default(), session).await;
-            }
-            DelegatedDecision::Foreign(found) => {
-                let reason = foreign(found);
-                return self.leave_alone(reason);
-            }
-            DelegatedDecision::Join(found) => {
-                let id = found.id.clone();
-                self.ran_before = self.to_go_back_to();
-                self.report_step(&id, DelegatedRolloutStep::Joined, session);
-                id
-            }
-            DelegatedDecision::Start => match self.start(session).await {
+        let id = match self.found_to_follow(session).await {
+            Ok(Some(id)) => id,
+            Ok(None) => match self.start(session).await {
                 Ok(id) => id,
                 Err(outcome) => return outcome,
             },
+            Err(outcome) => return outcome,
         };
         if let Some(command) = command
             && let Err(error) = self.pass_on(command, &id, session).await

@@ -99,8 +99,7 @@ impl DelegatedExecutor {
         }
     }
 
-    /// Looks again. Returns the id of a rollout to the wanted revision that is under way, or the outcome
-    /// where nothing is left to start.
+    /// Looks again, and returns what is found to follow.
     async fn look_for_another(
         &mut self,
         session: &mut Session<'_>,
@@ -108,6 +107,15 @@ impl DelegatedExecutor {
         if let Err(error) = self.begin_anew(session).await {
             return Err(self.context.fail(StartError::GroupUnseen(error).to_string()));
         }
+        self.found_to_follow(session).await
+    }
+
+    /// Returns the id of a rollout to the wanted revision that is under way, `None` where one is to be
+    /// started, or the outcome where nothing is left to start.
+    pub(super) async fn found_to_follow(
+        &mut self,
+        session: &mut Session<'_>,
+    ) -> Result<Option<String>, Outcome> {
         match self.found().next() {
             DelegatedDecision::Start => Ok(None),
             DelegatedDecision::Join(found) => {
