@@ -11,6 +11,7 @@ mod command;
 mod command_sender;
 mod context;
 mod control_outcome;
+mod delegated_command;
 mod delegated_executor;
 mod drive;
 mod executor;

@@ -31,8 +31,10 @@ pub(super) struct DelegatedExecutor {
     pub(super) latest: Option<DelegatedRollout>,
     /// What the whole fleet ran before this process started a rollout.
     pub(super) ran_before: Option<Revision>,
-    /// This process's own command for the refresh under way.
+    /// This process's own command for the rollout under way.
     pub(super) command: Option<Command>,
+    /// Whether the platform has accepted that.
+    pub(super) is_accepted: bool,
 }
 
 impl DelegatedExecutor {
@@ -44,7 +46,8 @@ impl DelegatedExecutor {
         fleet: Arc<dyn Fleet>,
         context: RolloutContext,
     ) -> Result<Self, ProviderError> {
-        let mut executor = Self { fleet, context, latest: None, ran_before: None, command: None };
+        let (latest, ran_before, command) = (None, None, None);
+        let mut executor = Self { fleet, context, latest, ran_before, command, is_accepted: false };
         executor.latest = executor.look_up_latest().await?;
         executor.restore(executor.context.look.clone());
         executor.context.note_what_ran();
@@ -173,10 +176,10 @@ impl RolloutExecutor for DelegatedExecutor {
     }
 
     fn idle(&self, command: Command) -> Option<CommandReply> {
-        self.found().idle(command)
+        self.found().idle(command).filter(|_| !self.may_redeploy(command))
     }
 
-    /// Cancels the refresh under way, or rolls it back, and follows it to its end.
+    /// Cancels the rollout under way, or rolls it back, and follows it to its end.
     async fn command(
         &mut self,
         command: Command,

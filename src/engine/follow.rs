@@ -6,7 +6,6 @@ use rolling_provider::{DelegatedRollout, Effect, ProviderError, Revision};
 
 use super::caller::{NOTHING_DONE, RETRY_BUDGET, Stop};
 use super::delegated_executor::{DelegatedExecutor, latest, rollout_controller};
-use super::look_up::with_retries;
 use super::message::with_remedy;
 use super::retry::Retry;
 use super::schedule::Schedule;
@@ -16,7 +15,7 @@ use super::start_error::StartError;
 use crate::model::event::{DelegatedRolloutStep, Event, Outcome};
 use crate::record::command::Command;
 use crate::rollout::delegated::{
-    self, DelegatedDecision, FollowOutcome, Following, foreign, is_obeyed, redeploys, unsettled,
+    self, DelegatedDecision, FollowOutcome, Following, after_command, foreign, unsettled,
 };
 
 impl DelegatedExecutor {
@@ -24,16 +23,16 @@ impl DelegatedExecutor {
     pub(super) async fn start_and_follow(&mut self, session: &mut Session<'_>) -> Outcome {
         // Other refreshes may have been followed since the target was looked up.
         if let Err(error) = self.begin_anew(session).await {
-            return self.context.fail(StartError::GroupUnseen(error).to_string());
+            return self.context.fail(StartError::FleetUnseen(error).to_string());
         }
-        let command = self.command;
         if let (Some(command), DelegatedDecision::Nothing | DelegatedDecision::Start) =
-            (command, self.found().next())
+            (self.command, self.found().next())
         {
-            let name = command.name();
-            return self
-                .context
-                .fail(format!("the {} was over before it could {name}", self.kind()));
+            if self.may_redeploy(command) {
+                return self.redeploy(session).await;
+            }
+            let (name, kind) = (command.name(), self.kind());
+            return self.context.fail(format!("the {kind} was over before it could {name}"));
         }
         let id = match self.found_to_follow(session).await {
             Ok(Some(id)) => id,
@@ -43,13 +42,6 @@ impl DelegatedExecutor {
             },
             Err(outcome) => return outcome,
         };
-        if let Some(command) = command
-            && let Err(error) = self.pass_on(command, &id, session).await
-            && !self.is_obeyed(command, &id, session).await
-        {
-            let (name, why, kind) = (command.name(), with_remedy(&error), self.kind());
-            return self.context.fail(format!("cannot {name} {kind} {id}: {why}"));
-        }
         let outcome = self.follow(&id, session).await;
         if self.goes_back_after(outcome) {
             return self.redeploy(session).await;
@@ -70,7 +62,7 @@ impl DelegatedExecutor {
     }
 
     /// Asks for the refresh of this id, or for the latest one, with retries.
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         id: Option<&str>,
         session: &mut Session<'_>,
@@ -154,7 +146,7 @@ impl DelegatedExecutor {
         match self.ask(None, session).await {
             Ok(latest) => self.latest = latest,
             Err(error) => {
-                return Err(self.context.fail(StartError::GroupUnseen(error).to_string()));
+                return Err(self.context.fail(StartError::FleetUnseen(error).to_string()));
             }
         }
         match self.found().next() {
@@ -173,45 +165,6 @@ impl DelegatedExecutor {
             }
             DelegatedDecision::Nothing | DelegatedDecision::Start => Ok(None),
         }
-    }
-
-    /// Makes the cloud carry out `command`, unless it already does.
-    async fn pass_on(
-        &self,
-        command: Command,
-        id: &str,
-        session: &mut Session<'_>,
-    ) -> Result<(), ProviderError> {
-        let rollout_controller = rollout_controller(&*self.fleet)?;
-        if self.latest.as_ref().is_some_and(|found| is_obeyed(command, found.state)) {
-            return Ok(());
-        }
-        let (clock, jitter) = (&*self.context.clock, self.context.caller.jitter);
-        let step = match command {
-            Command::Abort => {
-                with_retries(clock, jitter, || rollout_controller.cancel()).await?;
-                DelegatedRolloutStep::Cancelled
-            }
-            // The way back begins once this one has ended.
-            Command::Rollback if redeploys(&self.context.spec) => {
-                with_retries(clock, jitter, || rollout_controller.cancel()).await?;
-                DelegatedRolloutStep::Cancelled
-            }
-            Command::Rollback => {
-                with_retries(clock, jitter, || rollout_controller.roll_back()).await?;
-                DelegatedRolloutStep::RolledBack
-            }
-            Command::Pause | Command::Resume => return Ok(()),
-        };
-        self.report_step(id, step, session);
-        Ok(())
-    }
-
-    /// Whether the refresh does what `command` asks for although the call failed: an answer may
-    /// have been lost.
-    async fn is_obeyed(&self, command: Command, id: &str, session: &mut Session<'_>) -> bool {
-        let found = self.ask(Some(id), session).await.ok().flatten();
-        found.is_some_and(|found| is_obeyed(command, found.state))
     }
 
     /// Looks at the refresh and at the fleet until the refresh is over.
@@ -248,6 +201,9 @@ impl DelegatedExecutor {
                 polls.start_over();
             }
             self.latest = Some(found.clone());
+            if let Err(outcome) = self.pass_on(&found, session).await {
+                return outcome;
+            }
             let unhealthy = delegated::unhealthy(&self.context.target, &self.context.look);
             let begins_rollback = following.observe(&found, changed, unhealthy, now);
             shown.counts(&self.context.input(now), session);
@@ -299,6 +255,8 @@ impl DelegatedExecutor {
         shown: LastReported,
         session: &mut Session<'_>,
     ) -> Outcome {
+        let command = self.command.filter(|_| self.is_accepted);
+        let outcome = after_command(&self.context.spec, command, outcome);
         if outcome == Outcome::Succeeded {
             let message =
                 |left| format!("{} {} is {}, and {left}", found.kind, found.id, found.status);

@@ -16,7 +16,7 @@ use super::start_error::StartError;
 use crate::model::event::{DelegatedRolloutStep, Event, Outcome};
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::command::Command;
-use crate::rollout::delegated::{self, DelegatedDecision, foreign, redeploys, rolls_back_here};
+use crate::rollout::delegated::{self, DelegatedDecision, can_redeploy, foreign, rolls_back_here};
 
 /// How long a change of the platform's settings may take.
 const PREPARED_WITHIN: Duration = Duration::from_secs(1800);
@@ -105,7 +105,7 @@ impl DelegatedExecutor {
         session: &mut Session<'_>,
     ) -> Result<Option<String>, Outcome> {
         if let Err(error) = self.begin_anew(session).await {
-            return Err(self.context.fail(StartError::GroupUnseen(error).to_string()));
+            return Err(self.context.fail(StartError::FleetUnseen(error).to_string()));
         }
         self.found_to_follow(session).await
     }
@@ -143,16 +143,31 @@ impl DelegatedExecutor {
         let has_failed = state == DelegatedRolloutState::Failed;
         match self.command {
             _ if !state.is_over() || outcome == Outcome::RolledBack => false,
-            Some(Command::Rollback) => redeploys(spec),
+            // Also one that could not be ended any more, and has succeeded.
+            Some(Command::Rollback) => can_redeploy(spec),
             Some(_) => false,
             // An update that the platform has completed is not undone for what is slow to serve.
             None => outcome == Outcome::Failed && has_failed && rolls_back_here(spec),
         }
     }
 
+    /// Whether `command` deploys the completed revision again although no rollout is under way: one that
+    /// ended in place has left instances that do not run it.
+    pub(super) fn may_redeploy(&self, command: Command) -> bool {
+        let is_mixed = self.found().next() == DelegatedDecision::Start;
+        let back = self.to_go_back_to().filter(|_| is_mixed && can_redeploy(&self.context.spec));
+        let runs = |back: Revision| {
+            let mut live = self.context.look.instances.values();
+            live.any(|instance| instance.revision.as_ref() != Some(&back))
+        };
+        command == Command::Rollback && back.is_some_and(runs)
+    }
+
     /// Deploys the completed revision again, and follows that to its end.
     pub(super) async fn redeploy(&mut self, session: &mut Session<'_>) -> Outcome {
         let asked = self.command == Some(Command::Rollback);
+        // It was about the rollout that is over.
+        self.is_accepted = true;
         let halt = self.context.state.direction.halt.take();
         let failed = halt.map(|halt| halt.reason);
         let reason = match asked {
@@ -181,7 +196,7 @@ impl DelegatedExecutor {
     }
 
     /// Returns what the fleet ran before: all of it when this process began, or else what all instances
-    /// run that do not run the wanted revision yet, or what the caller knows.
+    /// run that do not run the wanted revision yet, or what the caller or the platform knows.
     pub(super) fn to_go_back_to(&self) -> Option<Revision> {
         let wanted = &self.context.wanted;
         let is_other = |revision: &Revision| revision != wanted;
@@ -191,6 +206,7 @@ impl DelegatedExecutor {
         let only = first.filter(|first| others.all(|other| other == *first));
         let before = self.ran_before.clone().filter(is_other);
         let known = self.context.state.known_completed.clone().filter(is_other);
-        before.or(only).or(known)
+        let told = self.latest.as_ref().and_then(|latest| latest.completed_before.clone());
+        before.or(only).or(known).or(told.filter(is_other))
     }
 }

@@ -12,8 +12,6 @@ use crate::record::RecordError;
 pub(super) enum StartError {
     /// The fleet cannot be seen.
     FleetUnseen(ProviderError),
-    /// The group that an instance refresh is about cannot be seen.
-    GroupUnseen(ProviderError),
     /// The lease cannot be written.
     LeaseNotWritten(ProviderError),
     /// The record cannot be read.
@@ -34,7 +32,6 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::FleetUnseen(error) => write!(f, "cannot read the fleet: {error}"),
-            StartError::GroupUnseen(error) => write!(f, "cannot read the group: {error}"),
             StartError::LeaseNotWritten(error) => {
                 write!(f, "cannot write the lease: {}", with_remedy(error))
             }
@@ -51,7 +48,6 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             StartError::FleetUnseen(error)
-            | StartError::GroupUnseen(error)
             | StartError::LeaseNotWritten(error)
             | StartError::RoutingChanged(error)
             | StartError::RevisionNotMade(_, error) => Some(error),

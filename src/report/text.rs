@@ -321,7 +321,7 @@ pub(crate) fn delegated_step(kind: &str, id: &str, step: DelegatedRolloutStep) -
     match step {
         DelegatedRolloutStep::Started => format!("{kind} {id} is started"),
         DelegatedRolloutStep::Joined => format!("{kind} {id} is under way, and is followed"),
-        DelegatedRolloutStep::Cancelled => format!("{kind} {id} is being cancelled"),
+        DelegatedRolloutStep::Cancelled => format!("{kind} {id} is being ended"),
         DelegatedRolloutStep::RolledBack => format!("{kind} {id} is being rolled back"),
     }
 }

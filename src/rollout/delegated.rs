@@ -25,4 +25,6 @@ pub(crate) use follow::{DelegatedDecision, Idle, cause, is_done, old, status, un
 pub(crate) use following::{FollowOutcome, Following, unsettled};
 pub(crate) use found::{DelegatedContext, foreign, is_obeyed};
 pub(crate) use instance_refresh::{Bounds, bounds, phrases, preferences};
-pub(crate) use platform_settings::{redeploys, rolls_back_here, settings};
+pub(crate) use platform_settings::{
+    after_command, can_redeploy, redeploys, rolls_back_here, settings,
+};

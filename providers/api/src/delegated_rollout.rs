@@ -44,18 +44,31 @@ pub trait RolloutController: Send + Sync {
         settings: &DelegatedSettings,
     ) -> Result<String, ProviderError>;
 
-    /// Ends the rollout that is under way where it is, or goes back, as the platform does. When there is none, that is not an error.
+    /// Ends the rollout of this id, which is under way, where it is, or goes back, as the platform does.
+    /// When there is none, that is not an error. Called until it is [`Cancellation::Accepted`] or the
+    /// rollout is over.
     ///
     /// # Errors
     /// States in [`ProviderError::effect`] what it left behind.
-    async fn cancel(&self) -> Result<(), ProviderError>;
+    async fn cancel(&self, id: &str) -> Result<Cancellation, ProviderError>;
 
-    /// Rolls the one that is under way back to what the fleet launched before it.
+    /// Rolls the one of this id back to what the fleet launched before it. Called like
+    /// [`RolloutController::cancel`].
     ///
     /// # Errors
     /// States in [`ProviderError::effect`] what it left behind. [`crate::ErrorKind::Invalid`] where the
     /// platform cannot do that by itself.
-    async fn roll_back(&self) -> Result<(), ProviderError>;
+    async fn roll_back(&self, id: &str) -> Result<Cancellation, ProviderError>;
+}
+
+/// What became of a request to end a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancellation {
+    /// The platform carries it out.
+    Accepted,
+    /// The platform takes no such request at this moment: the rollout has hardly begun, completes what
+    /// cannot be ended, or is over.
+    NotNow,
 }
 
 /// How far the platform's settings are.
@@ -232,6 +245,8 @@ pub struct DelegatedRollout {
     /// What every instance is to run; `None` for what the fleet launches anyway, or when it is
     /// unknown.
     pub to: Option<Revision>,
+    /// What the platform's own history calls completed before it; `None` where there is none.
+    pub completed_before: Option<Revision>,
 }
 
 impl DelegatedRollout {
@@ -247,6 +262,7 @@ impl DelegatedRollout {
             percent: 0,
             started: Timestamp::default(),
             to: Some(to),
+            completed_before: None,
         }
     }
 }

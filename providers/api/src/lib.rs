@@ -38,7 +38,7 @@ pub use action::{Action, Tags};
 pub use clock::{Clock, Timestamp};
 pub use controller::{ControllerSettings, ControllerStatus, Extent, Share};
 pub use delegated_rollout::{
-    DelegatedRollout, DelegatedRolloutState, DelegatedSettings, DeploymentPolicy,
+    Cancellation, DelegatedRollout, DelegatedRolloutState, DelegatedSettings, DeploymentPolicy,
     EnvironmentOption, EnvironmentSettings, InstanceRefreshPreferences, Preparation,
     RolloutController, SetAside,
 };

@@ -47,6 +47,8 @@ struct KnownUpdate {
     to: Option<Revision>,
     /// Whether it was seen to be aborted.
     is_aborted: bool,
+    /// The version of the last completed one before it.
+    completed_before: Option<Revision>,
 }
 
 #[async_trait]

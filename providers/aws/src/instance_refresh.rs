@@ -10,8 +10,8 @@ use aws_sdk_autoscaling::types::{
     StandbyInstances,
 };
 use rolling_provider::{
-    DelegatedRollout, DelegatedRolloutState, DelegatedSettings, InstanceRefreshPreferences,
-    ProviderError, Revision, RolloutController, SetAside,
+    Cancellation, DelegatedRollout, DelegatedRolloutState, DelegatedSettings,
+    InstanceRefreshPreferences, ProviderError, Revision, RolloutController, SetAside,
 };
 
 use crate::convert::{self, parts};
@@ -86,20 +86,20 @@ impl RolloutController for AutoScalingGroupFleet {
         Ok(answer.instance_refresh_id().unwrap_or_default().to_owned())
     }
 
-    async fn cancel(&self) -> Result<(), ProviderError> {
+    async fn cancel(&self, _id: &str) -> Result<Cancellation, ProviderError> {
         let call = self.aws.autoscaling.cancel_instance_refresh();
         let sent = call.auto_scaling_group_name(&self.group.name).send().await;
-        let sent = sent.map(drop).map_err(|error| from_sdk("autoscaling", CANCEL, &error));
-        sent.or_else(|error| match error.code.as_deref() {
-            Some(code) if code.starts_with(NONE_ACTIVE) => Ok(()),
+        let sent = sent.map_err(|error| from_sdk("autoscaling", CANCEL, &error));
+        sent.map(|_| Cancellation::Accepted).or_else(|error| match error.code.as_deref() {
+            Some(code) if code.starts_with(NONE_ACTIVE) => Ok(Cancellation::NotNow),
             _ => Err(error),
         })
     }
 
-    async fn roll_back(&self) -> Result<(), ProviderError> {
+    async fn roll_back(&self, _id: &str) -> Result<Cancellation, ProviderError> {
         let call = self.aws.autoscaling.rollback_instance_refresh();
         let sent = call.auto_scaling_group_name(&self.group.name).send().await;
-        sent.map(drop).map_err(|error| {
+        sent.map(|_| Cancellation::Accepted).map_err(|error| {
             let error = from_sdk("autoscaling", ROLL_BACK, &error);
             match error.code.as_deref() {
                 Some(code) if code.starts_with(IRREVERSIBLE) => error
@@ -161,6 +161,7 @@ fn described(instance_refresh: &Described) -> DelegatedRollout {
         percent: u32::try_from(percent).unwrap_or_default(),
         started: convert::timestamp(instance_refresh.start_time()).unwrap_or_default(),
         to: template.and_then(convert::specified),
+        completed_before: None,
     }
 }
 

@@ -104,7 +104,7 @@ const WORDING: text::Wording<'static> = text::Wording {
     again: "run the task again",
     decide: "state: resumed continues it, state: rolled_back rolls it back, state: aborted ends it",
     roll_back: "state: rolled_back goes back",
-    follow: "run the task again to follow it; state: aborted cancels it, state: rolled_back rolls \
+    follow: "run the task again to follow it; state: aborted ends it, state: rolled_back rolls \
              it back",
     wait: "wait for it to end, or stop it with state: paused or state: aborted",
     look: "run the task again; it continues from the current state",

@@ -151,10 +151,12 @@ pub(crate) fn capital(message: &str) -> String {
     first.to_ascii_uppercase() + remaining
 }
 
-/// Whether instances run the wanted revision, and another one is the completed one.
+/// Whether instances run the wanted revision, and another one is the completed one. A platform's own
+/// rollout that is over is none that could go back.
 fn can_go_back(report: &Report) -> bool {
     let wanted = Some(&report.to);
-    report.instances.iter().any(|instance| instance.revision.as_ref() == wanted)
+    report.delegated_rollout.is_none()
+        && report.instances.iter().any(|instance| instance.revision.as_ref() == wanted)
         && report.completed.is_some()
         && report.completed.as_ref() != wanted
 }

@@ -80,7 +80,7 @@ const WORDING: Wording<'static> = Wording {
     decide: "`rolling resume` continues it, `rolling rollback` rolls it back, `rolling abort` ends \
              it",
     roll_back: "`rolling rollback` goes back",
-    follow: "apply follows it again, `rolling abort` cancels it, `rolling rollback` rolls it back",
+    follow: "apply follows it again, `rolling abort` ends it, `rolling rollback` rolls it back",
     wait: "wait for it to end, or end it with `rolling abort`; for another revision `rolling apply \
            --supersede`",
     look: "`rolling status` shows the current state, and apply continues from it",
@@ -88,7 +88,7 @@ const WORDING: Wording<'static> = Wording {
 
 /// How somebody waits for a rollout of the platform by another document.
 const WAIT_FOR_PLATFORM: &str =
-    "wait for it to end, or cancel it with `rolling abort` and the document that it was begun with";
+    "wait for it to end, or end it with `rolling abort` and the document that it was begun with";
 
 /// Returns the platform's own rollout that goes on although no engine follows it.
 fn still_running(report: &Report) -> Option<&DelegatedRolloutReport> {

@@ -17,6 +17,7 @@ pub(super) fn delegated(state: DelegatedRolloutState, to: Option<&str>) -> Deleg
         percent: 30,
         started: Timestamp(0),
         to: to.map(Into::into),
+        completed_before: None,
     }
 }
 

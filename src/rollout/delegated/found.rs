@@ -122,23 +122,32 @@ impl<'a> DelegatedContext<'a> {
     pub(crate) fn allow(self, command: Command) -> Result<(), ProviderError> {
         let name = command.name();
         if matches!(command, Command::Pause | Command::Resume) {
-            let message = format!("AWS cannot {name} an {}", self.kind);
-            let error = ProviderError::invalid(name, "engine", message);
-            let checkpoints = match self.spec.engine {
-                Executor::InstanceRefresh { .. } => "checkpoints pause it for a set time; ",
-                _ => "",
+            let (platform, checkpoints) = match self.spec.engine {
+                Executor::InstanceRefresh { .. } => {
+                    ("AWS", "checkpoints pause it for a set time; ")
+                }
+                _ => (self.target.controller.unwrap_or("the platform"), ""),
             };
+            let message = format!("{platform} cannot {name} an {}", self.kind);
+            let error = ProviderError::invalid(name, "engine", message);
             return Err(error.with_remedy(format!(
-                "{checkpoints}`rolling abort` cancels it, and `rolling rollback` rolls it back"
+                "{checkpoints}`rolling abort` ends it, and `rolling rollback` rolls it back"
             )));
         }
-        match self.foreign() {
-            Some(message) => {
-                let error = ProviderError::invalid(name, "engine", message);
-                Err(error.with_remedy(ITS_OWN_DOCUMENT))
-            }
-            None => Ok(()),
+        if let Some(message) = self.foreign() {
+            let error = ProviderError::invalid(name, "engine", message);
+            return Err(error.with_remedy(ITS_OWN_DOCUMENT));
         }
+        let is_busy = self.target.options.get("Status").is_some_and(|status| status == "Updating");
+        if is_busy && self.under_way().is_none() {
+            let message =
+                format!("there is no rollout to {name} yet: its options are being changed");
+            let error = ProviderError::invalid(name, "engine", message).as_conflict();
+            return Err(
+                error.with_remedy("wait until the version is being deployed, and try again")
+            );
+        }
+        Ok(())
     }
 
     /// Returns why `command` could change nothing, if so.
@@ -209,6 +218,25 @@ mod tests {
             look: &look,
             known_completed,
         })
+    }
+
+    #[test]
+    fn a_change_of_options_is_no_rollout_to_abort() {
+        let (spec, mut target) = (spec(), target());
+        target.options.insert("Status".to_owned(), "Updating".to_owned());
+        let look = with_instance(look("lt-1:1"), "i-1", "lt-1:1");
+        let found = |latest| DelegatedContext {
+            kind: "environment update",
+            latest,
+            spec: &spec,
+            target: &target,
+            look: &look,
+            known_completed: None,
+        };
+        let error = found(None).allow(Command::Abort).expect_err("no rollout");
+        assert!(error.message.contains("options are being changed"), "{error}");
+        let ours = delegated(ROLLING, Some("lt-1:2"));
+        assert!(found(Some(&ours)).allow(Command::Abort).is_ok());
     }
 
     #[test]

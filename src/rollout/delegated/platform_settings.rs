@@ -4,7 +4,9 @@ use rolling_provider::{DelegatedSettings, ProviderError};
 
 use super::environment_settings::environment_settings;
 use super::instance_refresh::preferences;
+use crate::model::event::Outcome;
 use crate::model::spec::{Executor, OnFailure, RollingDeployment};
+use crate::record::command::Command;
 
 /// Returns what the platform goes by for a fleet of `size`.
 ///
@@ -22,6 +24,12 @@ pub(crate) fn settings(
     })
 }
 
+/// Whether a revision can be deployed again by another rollout, which is the way back where the platform
+/// does not go back by itself.
+pub(crate) fn can_redeploy(spec: &RollingDeployment) -> bool {
+    matches!(spec.engine, Executor::Environment { .. })
+}
+
 /// Whether this program has to start another rollout for the way back: the platform does not go back
 /// by itself.
 pub(crate) fn redeploys(spec: &RollingDeployment) -> bool {
@@ -33,7 +41,43 @@ pub(crate) fn redeploys(spec: &RollingDeployment) -> bool {
     }
 }
 
+/// Returns `outcome` of a rollout after an accepted `command`: one that was aborted in place before it had
+/// changed anything has not gone back.
+pub(crate) fn after_command(
+    spec: &RollingDeployment,
+    command: Option<Command>,
+    outcome: Outcome,
+) -> Outcome {
+    match outcome {
+        Outcome::RolledBack if command == Some(Command::Abort) && redeploys(spec) => {
+            Outcome::Aborted
+        }
+        outcome => outcome,
+    }
+}
+
 /// Whether a failure is followed by a rollback that this program starts.
 pub(crate) fn rolls_back_here(spec: &RollingDeployment) -> bool {
     spec.on_failure == OnFailure::Rollback && redeploys(spec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::spec::{BatchSize, Policy};
+
+    #[test]
+    fn an_abort_in_place_has_not_gone_back_and_one_beside_the_old_instances_has() {
+        let engine = Executor::Environment { timeout: None };
+        let of = |policy| RollingDeployment { engine, policy, ..RollingDeployment::default() };
+        let rolling = of(Policy::Rolling(BatchSize::Fixed(1)));
+        let ended =
+            |spec: &RollingDeployment, command, outcome| after_command(spec, command, outcome);
+        let (abort, back) = (Some(Command::Abort), Outcome::RolledBack);
+        assert_eq!(ended(&rolling, abort, back), Outcome::Aborted);
+        assert_eq!(ended(&rolling, None, back), back);
+        assert_eq!(ended(&rolling, Some(Command::Rollback), back), back);
+        assert_eq!(ended(&of(Policy::Immutable), abort, back), back);
+        assert_eq!(ended(&rolling, abort, Outcome::Succeeded), Outcome::Succeeded);
+    }
 }

@@ -11,8 +11,8 @@ use rolling::model::event::{DelegatedRolloutStep, Event, Outcome, Report};
 use rolling::model::spec::{Executor, RollingDeployment};
 use rolling::model::wait::WaitKind;
 use rolling_provider::{
-    Action, DelegatedRollout, DelegatedRolloutState, DelegatedSettings, Done, Effect, ErrorKind,
-    Fleet, Instance, Lifecycle, Observation, ProviderError, Revision, RolloutController,
+    Action, Cancellation, DelegatedRollout, DelegatedRolloutState, DelegatedSettings, Done, Effect,
+    ErrorKind, Fleet, Instance, Lifecycle, Observation, ProviderError, Revision, RolloutController,
     TargetState, Timestamp,
 };
 use rolling_simulator::Simulator;
@@ -74,6 +74,7 @@ impl RolloutController for Scripted {
             percent: 0,
             started: Timestamp(0),
             to: Some("v2".into()),
+            completed_before: None,
         }))
     }
 
@@ -90,12 +91,12 @@ impl RolloutController for Scripted {
         next.map(|()| "r-1".into())
     }
 
-    async fn cancel(&self) -> Result<(), ProviderError> {
-        Ok(())
+    async fn cancel(&self, _id: &str) -> Result<Cancellation, ProviderError> {
+        Ok(Cancellation::Accepted)
     }
 
-    async fn roll_back(&self) -> Result<(), ProviderError> {
-        Ok(())
+    async fn roll_back(&self, _id: &str) -> Result<Cancellation, ProviderError> {
+        Ok(Cancellation::Accepted)
     }
 }
 

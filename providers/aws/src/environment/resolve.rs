@@ -42,6 +42,8 @@ impl EnvironmentFleet {
         let warnings = warnings(&environment, &options);
         let tier = environment.tier().and_then(|tier| tier.name()).unwrap_or("WebServer");
         options.insert("Tier".to_owned(), tier.to_owned());
+        let status = environment.status().map_or("unknown", |status| status.as_str());
+        options.insert("Status".to_owned(), status.to_owned());
         let id = environment.environment_arn().or(environment.environment_id());
         let id = id.unwrap_or(&self.environment.name);
         Ok(Target {

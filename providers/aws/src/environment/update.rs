@@ -1,20 +1,22 @@
 //! Has Elastic Beanstalk deploy a version, and follows that.
 
+use std::slice;
 use std::sync::PoisonError;
 
 use async_trait::async_trait;
 use aws_sdk_elasticbeanstalk::operation::RequestId as _;
 use aws_sdk_elasticbeanstalk::types::{
-    ConfigurationOptionSetting, EnvironmentDescription, EnvironmentStatus, EventDescription,
+    ConfigurationOptionSetting, Deployment, EnvironmentDescription, EnvironmentStatus,
+    EventDescription, SingleInstanceHealth,
 };
 use rolling_provider::{
-    DelegatedRollout, DelegatedRolloutState, DelegatedSettings, EnvironmentOption,
+    Cancellation, DelegatedRollout, DelegatedRolloutState, DelegatedSettings, EnvironmentOption,
     EnvironmentSettings, ErrorKind, Preparation, ProviderError, Revision, RolloutController,
 };
 
 use super::environment_look::{FoundEnvironment, is_deploying};
 use super::resolve::is_pending;
-use super::verdict::KIND;
+use super::verdict::{KIND, completed_before, is_health_old, tell_of_abort};
 use super::{EnvironmentFleet, KnownUpdate, SERVICE};
 use crate::error::from_sdk;
 
@@ -76,20 +78,18 @@ impl RolloutController for EnvironmentFleet {
         }
         let events = self.events(id).await?;
         let is_followed = id.is_some();
-        let newest = events.iter().find_map(|event| event.request_id()).map(str::to_owned);
+        // The event of an abort may have an id of its own.
+        let mut updates = events.iter().filter(|event| !tell_of_abort(slice::from_ref(event)));
+        let newest = updates.find_map(|event| event.request_id()).map(str::to_owned);
         let Some(id) = id.map(str::to_owned).or(newest) else { return Ok(None) };
+        if !is_followed {
+            self.note(&id, |update| update.completed_before = completed_before(&events, &id));
+        }
         let own: Vec<EventDescription> =
             events.into_iter().filter(|event| event.request_id() == Some(&id)).collect();
         let found = self.find_in(environment).await?;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let update = known.entry(id.clone()).or_default();
-        if update.to.is_none() {
-            // What it deploys stays what it was when that was seen first.
-            update.to = being_deployed(&found, &own).map(Revision::new);
-        }
-        let mut shown = super::verdict::update(&id, update.to.clone(), &found, &own, is_followed);
-        update.is_aborted |= shown.state == DelegatedRolloutState::Cancelling;
-        if update.is_aborted && shown.state == DelegatedRolloutState::Failed {
+        let mut shown = self.shown(&id, &found, &own, is_followed);
+        if shown.state == DelegatedRolloutState::Failed && self.is_aborted(&id, &own).await? {
             shown.state = DelegatedRolloutState::Cancelled;
         }
         Ok(Some(shown))
@@ -107,35 +107,91 @@ impl RolloutController for EnvironmentFleet {
             call.send().await.map_err(|error| updating(from_sdk(SERVICE, UPDATE, &error)))?;
         let id = answer.request_id().unwrap_or_default().to_owned();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(id.clone(), KnownUpdate { to: Some(to.clone()), is_aborted: false });
+        known.insert(id.clone(), KnownUpdate { to: Some(to.clone()), ..KnownUpdate::default() });
         Ok(id)
     }
 
-    async fn cancel(&self) -> Result<(), ProviderError> {
+    async fn cancel(&self, id: &str) -> Result<Cancellation, ProviderError> {
         let environment = self.describe().await?;
         match environment.status() {
-            Some(EnvironmentStatus::Ready | EnvironmentStatus::Aborting) => return Ok(()),
+            Some(EnvironmentStatus::Aborting) => {
+                self.note(id, |update| update.is_aborted = true);
+                return Ok(Cancellation::Accepted);
+            }
+            Some(EnvironmentStatus::Ready) => return Ok(Cancellation::NotNow),
             // It is cleaning up, and completes that.
-            _ if environment.abortable_operation_in_progress() == Some(false) => return Ok(()),
+            _ if environment.abortable_operation_in_progress() == Some(false) => {
+                return Ok(Cancellation::NotNow);
+            }
             _ => {}
         }
         let call = self.aws.elasticbeanstalk.abort_environment_update();
         let sent = call.environment_name(&self.environment.name).send().await;
-        let sent = sent.map(drop).map_err(|error| from_sdk(SERVICE, ABORT, &error));
-        // It is over, or cleans up, since the look a moment ago.
-        sent.or_else(|error| match error.message.contains(NOTHING_TO_ABORT) {
-            true => Ok(()),
-            false => Err(error),
-        })
+        match sent.map_err(|error| from_sdk(SERVICE, ABORT, &error)) {
+            Ok(_) => {
+                self.note(id, |update| update.is_aborted = true);
+                Ok(Cancellation::Accepted)
+            }
+            // It is over, or cleans up, since the look a moment ago.
+            Err(error) if error.message.contains(NOTHING_TO_ABORT) => Ok(Cancellation::NotNow),
+            Err(error) => Err(error),
+        }
     }
 
     /// Of updates that have the old instances beside the new ones: aborted, these go back.
-    async fn roll_back(&self) -> Result<(), ProviderError> {
-        self.cancel().await
+    async fn roll_back(&self, id: &str) -> Result<Cancellation, ProviderError> {
+        self.cancel(id).await
     }
 }
 
 impl EnvironmentFleet {
+    /// Returns the update of this id as `found` and its `own` events show it.
+    fn shown(
+        &self,
+        id: &str,
+        found: &FoundEnvironment,
+        own: &[EventDescription],
+        is_followed: bool,
+    ) -> DelegatedRollout {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let update = known.entry(id.to_owned()).or_default();
+        if update.to.is_none() {
+            // What it deploys stays what it was when that was seen first.
+            update.to = being_deployed(found, own).map(Revision::new);
+        }
+        // Whoever wants the same version waits for what the instances run since it has ended.
+        let is_wanted =
+            update.to.as_ref().map(Revision::as_str) == self.environment.version_label.as_deref();
+        let is_followed = is_followed || (is_wanted && is_health_old(found, own));
+        let shown = super::verdict::update(id, update.to.clone(), found, own, is_followed);
+        update.is_aborted |= shown.state == DelegatedRolloutState::Cancelling;
+        DelegatedRollout { completed_before: update.completed_before.clone(), ..shown }
+    }
+
+    /// Remembers something of the update of this id.
+    fn note(&self, id: &str, change: impl FnOnce(&mut KnownUpdate)) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        change(known.entry(id.to_owned()).or_default());
+    }
+
+    /// Whether somebody has aborted the update of this id, which is over. An abort may begin and end
+    /// between two looks, and its events may have an id of their own.
+    async fn is_aborted(&self, id: &str, own: &[EventDescription]) -> Result<bool, ProviderError> {
+        let is_known = {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.get(id).is_some_and(|update| update.is_aborted)
+        };
+        if is_known || tell_of_abort(own) {
+            return Ok(true);
+        }
+        let began = own.iter().filter_map(|event| event.event_date()).min();
+        let others = self.events(None).await?.into_iter();
+        let since: Vec<EventDescription> = others
+            .filter(|event| began.is_some_and(|began| event.event_date() >= Some(began)))
+            .collect();
+        Ok(tell_of_abort(&since))
+    }
+
     /// Returns the events of the update of this id, or the newest ones; the newest first.
     async fn events(&self, id: Option<&str>) -> Result<Vec<EventDescription>, ProviderError> {
         let (mut events, mut token) = (Vec::new(), None);
@@ -174,16 +230,25 @@ impl EnvironmentFleet {
     }
 }
 
-/// Returns the version that an update deploys. The environment may have its label from the beginning or
-/// at the end only, so the instances and the update's own events come first.
+/// Returns the version that an update deploys; `None` where nothing tells it yet. The environment may have
+/// its label from the beginning or at the end only, so the instances and the update's own events come
+/// first.
 fn being_deployed<'a>(
     found: &'a FoundEnvironment,
     events: &'a [EventDescription],
 ) -> Option<&'a str> {
+    let deployments = || found.instances.iter().filter_map(SingleInstanceHealth::deployment);
     let mut deploying = found.instances.iter().filter(|it| is_deploying(it));
     let of_instance = deploying.find_map(|it| it.deployment()?.version_label());
     let told = events.iter().find_map(|event| event.version_label());
-    of_instance.or(told).or(found.environment.version_label())
+    // Each deployment has a higher number than those before it.
+    let newest = deployments().max_by_key(|deployment| deployment.deployment_id());
+    let is_other = |label: &&str| deployments().any(|it| it.version_label() != Some(label));
+    let newest = newest.and_then(Deployment::version_label).filter(is_other);
+    let is_over = found.environment.status() == Some(&EnvironmentStatus::Ready);
+    // One that all instances have already may be that of before.
+    let own = found.environment.version_label().filter(|label| is_over || is_other(label));
+    of_instance.or(told).or(newest).or(own)
 }
 
 fn environment_settings(

@@ -13,6 +13,15 @@ use crate::convert::timestamp;
 const MOST_REASONS: usize = 5;
 /// How long after the end of an update a command on an instance may go on, in milliseconds.
 const FINISH_WITHIN: u64 = 300_000;
+/// The status of an update that has just begun or ended.
+const HEALTH_TO_COME: &str = "Ready, with health of before";
+/// What Elastic Beanstalk says when it has completed something.
+const COMPLETIONS: [&str; 2] =
+    ["Environment update completed successfully", "Successfully launched environment"];
+/// How Elastic Beanstalk gives a deployment up by itself.
+const GIVES_UP: &str = "aborting the operation";
+/// What it says of every deployment that it did not complete.
+const IS_MIXED: &str = "during an aborted deployment";
 /// What Elastic Beanstalk calls what this module tells of.
 pub(super) const KIND: &str = "environment update";
 
@@ -27,6 +36,8 @@ pub(super) fn update(
 ) -> DelegatedRollout {
     let state = state(to.as_ref(), found, events, is_followed);
     let status = found.environment.status().map_or("Pending", |status| status.as_str());
+    let is_open = state == DelegatedRolloutState::Pending && status == "Ready";
+    let status = if is_open { HEALTH_TO_COME } else { status };
     let deployed =
         found.instances.iter().filter(|it| runs(it) == to.as_ref().map(Revision::as_str));
     let percent = deployed.count() * 100 / found.instances.len().max(1);
@@ -43,6 +54,7 @@ pub(super) fn update(
         percent: u32::try_from(percent).unwrap_or(100),
         started: started.unwrap_or_default(),
         to,
+        completed_before: None,
     }
 }
 
@@ -87,6 +99,32 @@ fn state(
         Some(only) if are_all(only) => DelegatedRolloutState::RolledBack,
         _ => DelegatedRolloutState::Failed,
     }
+}
+
+/// Whether the health of the instances is older than the newest of `events`.
+pub(super) fn is_health_old(found: &FoundEnvironment, events: &[EventDescription]) -> bool {
+    let newest = events.iter().filter_map(|event| timestamp(event.event_date())).max();
+    found.refreshed_at.zip(newest).is_some_and(|(health, newest)| health < newest)
+}
+
+/// Returns the version that the newest completed update before the one of `id` deployed, or the one that
+/// the environment was launched with. `events` are the environment's, the newest first.
+pub(super) fn completed_before(events: &[EventDescription], id: &str) -> Option<Revision> {
+    let before = events.iter().skip_while(|event| event.request_id() != Some(id));
+    let mut before = before.filter(|event| event.request_id() != Some(id));
+    let is_completion = |event: &&EventDescription| {
+        event.message().is_some_and(|message| COMPLETIONS.iter().any(|it| message.contains(it)))
+    };
+    before.find(is_completion)?.version_label().map(Revision::new)
+}
+
+/// Whether `events` say that somebody has aborted an update. What they say of one is not documented; what
+/// Elastic Beanstalk says when it gives up a deployment by itself is known, and speaks of aborting, too.
+pub(super) fn tell_of_abort(events: &[EventDescription]) -> bool {
+    let messages = events.iter().filter_map(|event| event.message());
+    messages.map(str::to_lowercase).any(|message| {
+        message.replace(GIVES_UP, "").contains("abort") && !message.starts_with(IS_MIXED)
+    })
 }
 
 /// Returns what went wrong: warnings and errors, the oldest first and each once, and instances that do
@@ -180,6 +218,43 @@ mod tests {
             let found = update_of(status.clone(), &instances, refreshed_at, events);
             assert_eq!(format!("{:?}", found.state), wanted, "{status:?} {instances:?}");
         }
+    }
+
+    #[test]
+    fn what_was_completed_before_an_update_is_in_the_events_before_it() {
+        let of = |id: &str, label: &str, message: &str| {
+            let event = event(10, EventSeverity::Info, message);
+            let mut told = EventDescription::builder().message(message).request_id(id);
+            told = told.version_label(label).set_event_date(event.event_date().copied());
+            told.build()
+        };
+        let done = "Environment update completed successfully.";
+        let events = [
+            of("r-4", "v4", done),
+            of("r-3", "v3", "Failed to deploy application."),
+            of("r-2", "v2", "Failed to deploy application."),
+            of("r-1", "v1", done),
+            of("r-0", "v0", "Successfully launched environment: web-prod"),
+        ];
+        let before = |id: &str| completed_before(&events, id).map(|it| it.to_string());
+        assert_eq!(before("r-4").as_deref(), Some("v1"));
+        assert_eq!(before("r-3").as_deref(), Some("v1"));
+        assert_eq!(before("r-1").as_deref(), Some("v0"));
+        assert_eq!(before("r-0"), None);
+    }
+
+    #[test]
+    fn an_abort_is_told_from_what_elastic_beanstalk_gives_up_by_itself() {
+        let told = |message: &str| tell_of_abort(&[event(10, EventSeverity::Error, message)]);
+        assert!(told("Environment update is aborting."));
+        assert!(told("Environment named web-prod aborted operation."));
+        assert!(!told(
+            "Unsuccessful command execution on instance id(s) 'i-0e'. Aborting the operation."
+        ));
+        assert!(!told(
+            "During an aborted deployment, some instances may have deployed the new one."
+        ));
+        assert!(!told("Failed to deploy application."));
     }
 
     #[test]

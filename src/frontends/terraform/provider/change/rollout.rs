@@ -72,7 +72,7 @@ const WORDING: text::Wording<'static> = text::Wording {
     again: "apply again",
     decide: "",
     roll_back: "`rolling rollback` goes back",
-    follow: "apply again to follow it; `rolling abort` cancels it, `rolling rollback` rolls it \
+    follow: "apply again to follow it; `rolling abort` ends it, `rolling rollback` rolls it \
              back",
     wait: "wait for it to end, then apply again",
     look: "plan again to see the current state",
