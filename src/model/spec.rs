@@ -218,6 +218,12 @@ impl RollingDeployment {
         }
     }
 
+    /// Returns how long the pauses between `batches` batches are, together.
+    pub(crate) fn pauses(&self, batches: usize) -> Duration {
+        let pauses = u32::try_from(batches.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.pause_between_batches * pauses
+    }
+
     /// Removes the waits of a forward rollout: a rollback has no soak, pauses, checkpoints or gates.
     /// Hooks stay: instances go on the way back, too.
     pub(crate) fn skip_waits(&mut self) {

@@ -145,8 +145,8 @@ pub(super) fn are_removed(
     chosen: &BTreeSet<InstanceId>,
 ) -> bool {
     let surge = input.state.surge() as usize;
-    let is_surplus = !view.old().any(|member| chosen.contains(member.id));
-    surge > 0 && (is_surplus || are_last(view, view.old().count(), surge))
+    let is_surplus = || !view.old().any(|member| chosen.contains(member.id));
+    surge > 0 && (is_surplus() || are_last(view, view.old().count(), surge))
 }
 
 /// Whether the last `old_left` old instances are no more than surge has replaced.

@@ -84,11 +84,14 @@ fn restore_first(input: &Input<'_>, view: &View<'_>, plan: &mut Plan) {
 /// Releases instances that hooks hold: new ones on their way in and victims on their way out.
 fn release(input: &Input<'_>) -> Vec<Step> {
     let Input { spec, target, look, state, .. } = *input;
+    if !spec.completes_hooks {
+        return Vec::new();
+    }
     let in_hooks = look.instances.iter().filter(|(id, instance)| {
         let goes = state.removed.terminated.contains(*id);
         let ours = !instance.ignored && (goes || target.wants(instance));
         let done = state.rotation.released.contains(&((*id).clone(), goes));
-        spec.completes_hooks && instance.in_lifecycle_hook && ours && !done
+        instance.in_lifecycle_hook && ours && !done
     });
     in_hooks.map(|(id, _)| Step::new(Action::Release { instance: id.clone() })).collect()
 }

@@ -157,9 +157,8 @@ fn expected(
         0 => size.div_ceil(view.window.slots().max(1)),
         steps => u32::try_from(steps).unwrap_or(u32::MAX),
     };
-    let pauses = u32::try_from(steps.saturating_sub(1)).unwrap_or(u32::MAX);
     let waits: Duration = spec.checkpoints.iter().filter_map(|checkpoint| checkpoint.pause).sum();
-    one * rounds + spec.pause_between_batches * pauses + waits + spec.gates.bake_time
+    one * rounds + spec.pauses(steps) + waits + spec.gates.bake_time
 }
 
 /// How many instances may be unavailable at once.

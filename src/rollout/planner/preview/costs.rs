@@ -84,8 +84,7 @@ pub(super) fn expected(input: &Input<'_>, batches: &[BatchPreview]) -> Duration 
         }
         old -= batch.replaces.len();
     }
-    let pauses = count(batches.len().saturating_sub(1));
-    total + spec.pause_between_batches * pauses
+    total + spec.pauses(batches.len())
 }
 
 /// Returns the checkpoints at which the rollout is still to wait: without those that are behind it,
