@@ -330,8 +330,11 @@ impl RolloutMode {
             RolloutMode::InPlace => "`replacement`".into(),
             RolloutMode::Continuous => "continuous `pacing`".into(),
             RolloutMode::Target(kinds) => {
+                let has_vowel =
+                    kinds.first().is_some_and(|kind| kind.starts_with(['a', 'e', 'i', 'o']));
+                let article = if has_vowel { "an" } else { "a" };
                 let kinds = kinds.iter().map(|kind| format!("`{kind}`"));
-                format!("a {}", kinds.collect::<Vec<_>>().join(" or "))
+                format!("{article} {}", kinds.collect::<Vec<_>>().join(" or "))
             }
             RolloutMode::Policies(names) => format!("the policy {}", listed(names)),
             RolloutMode::PoliciesBut(names) => format!("all policies but {}", listed(names)),

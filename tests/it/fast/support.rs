@@ -65,20 +65,10 @@ fn refused_value(row: &Unsupported) -> Value {
         (_, "/traffic") => json!({ "new_version_percent": 20 }),
         (_, "/traffic/new_version_percent" | "/traffic/step_percent") => json!(20),
         (_, "/traffic/steps") => json!([{ "percent": 20 }]),
-        (_, "/traffic/evaluation_time" | "/traffic/terminate_after") => json!("1m"),
         (_, "/restart") => json!("2026-07-01T12:00:00Z"),
         (_, "/lifecycle_hooks") => json!("wait"),
-        (_, "/wait_for_termination") => json!(true),
         (_, "/scale_in_protected_instances") => json!("ignore"),
         (_, "/suspend_processes") => json!(["AZRebalance"]),
-        (
-            _,
-            "/pause_between_batches"
-            | "/progress_deadline"
-            | "/health/min_drain_time"
-            | "/health/min_healthy_time"
-            | "/gates/bake_time",
-        ) => json!("1m"),
         (_, "/traffic/second_target_group_arn") => json!(ARN),
         (_, "/traffic/listener_rule_arns") => json!(["arn"]),
         (_, "/gates/http") => json!({ "url": "http://example.com/" }),
@@ -89,7 +79,36 @@ fn refused_value(row: &Unsupported) -> Value {
             json!({ "command": { "run": ["true"] } })
         }
         (_, "/record") => json!({ "s3": { "bucket": "bucket", "key": "key" } }),
-        (_, place) => panic!("this test needs a value for {place}"),
+        (_, place) => value_by_schema(place),
+    }
+}
+
+/// Returns a value of an attribute whose type is a duration, a number, a flag or a text, by the schema: a
+/// new attribute of such a type needs no line in this test.
+fn value_by_schema(place: &str) -> Value {
+    let schema = serde_json::to_value(schema::<RollingDeploymentConfig>()).expect("a schema");
+    let behind = |found: &Value| {
+        let options = found["anyOf"].as_array().into_iter().flatten();
+        let reference = options.chain([found]).find_map(|it| it["$ref"].as_str());
+        reference.map(|path| schema.pointer(path.trim_start_matches('#')).expect("it").clone())
+    };
+    let mut at = schema.clone();
+    let mut is_duration = false;
+    for step in place.trim_start_matches('/').split('/') {
+        at = at["properties"][step].clone();
+        is_duration = at.to_string().contains("#/$defs/Duration");
+        at = behind(&at).unwrap_or(at);
+    }
+    let is = |kind: &str| match &at["type"] {
+        Value::Array(kinds) => kinds.iter().any(|found| found == kind),
+        found => found == kind,
+    };
+    match () {
+        () if is_duration => json!("1m"),
+        () if is("integer") => json!(at["minimum"].as_u64().unwrap_or_default() + 1),
+        () if is("boolean") => json!(true),
+        () if is("string") && at["enum"].is_null() => json!("text"),
+        () => panic!("this test needs a value for {place}"),
     }
 }
 
