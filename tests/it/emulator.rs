@@ -233,6 +233,20 @@ impl Account {
         process::run(self.rolling().args([command, "--output", "json"]).arg(file))
     }
 
+    /// Returns the result of one call of the plugin protocol about a deployment.
+    pub fn call(&self, method: &str, mut params: Value) -> Value {
+        params["type"] = json!("rolling_deployment");
+        let lines = [
+            json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize",
+                    "params": { "protocol_versions": [1] } }),
+            json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }),
+        ];
+        let lines = lines.map(|line| line.to_string()).join("\n");
+        let ran = process::run_with(self.rolling().arg("serve"), &lines);
+        let answer = ran.lines().into_iter().find(|line| line["id"] == 1);
+        answer.unwrap_or_else(|| panic!("no answer: {ran:?}"))["result"].clone()
+    }
+
     /// Takes all calls so far as made by others.
     pub fn foreign(&self) {
         *self.foreign.lock().expect("calls") = Some(self.counts());

@@ -58,3 +58,62 @@ fn what_cannot_be_converted_is_refused_with_its_place() {
     let ran = run(rolling().args(["convert", "/nonexistent"]));
     assert!(ran.code == 2 && ran.stderr.contains("failed to read /nonexistent"), "{ran:?}");
 }
+
+/// Settings in the shapes in which projects publish them.
+const PUBLISHED: [(&str, &str); 6] = [
+    (
+        "an .ebextensions file",
+        "option_settings:\n  aws:elasticbeanstalk:command:\n    DeploymentPolicy: \
+         RollingWithAdditionalBatch\n    BatchSizeType: Fixed\n    BatchSize: 2\n  \
+         aws:elasticbeanstalk:application:environment:\n    NODE_ENV: production\n",
+    ),
+    (
+        "an environment in CloudFormation",
+        r#"{"Resources": {"Web": {"Type": "AWS::ElasticBeanstalk::Environment", "Properties": {
+          "ApplicationName": "shop", "OptionSettings": [
+            {"Namespace": "aws:elasticbeanstalk:command", "OptionName": "DeploymentPolicy",
+             "Value": "Immutable"},
+            {"Namespace": "aws:autoscaling:asg", "OptionName": "MinSize", "Value": "2"}]}}}}"#,
+    ),
+    (
+        "a Deployment",
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: nginx\nspec:\n  replicas: 3\n  \
+         strategy:\n    type: RollingUpdate\n    rollingUpdate:\n      maxSurge: 1\n      \
+         maxUnavailable: 0\n  minReadySeconds: 5\n  selector:\n    matchLabels: {app: nginx}\n  \
+         template:\n    metadata:\n      labels: {app: nginx}\n    spec:\n      containers:\n      - \
+         name: nginx\n        image: nginx:1.27\n",
+    ),
+    (
+        "a StatefulSet",
+        "apiVersion: apps/v1\nkind: StatefulSet\nmetadata:\n  name: db\n  namespace: shop\nspec:\n  \
+         serviceName: db\n  replicas: 3\n  updateStrategy:\n    type: RollingUpdate\n  selector:\n    \
+         matchLabels: {app: db}\n  template:\n    metadata:\n      labels: {app: db}\n    spec:\n      \
+         containers:\n      - name: db\n        image: postgres:17\n",
+    ),
+    (
+        "a group of Terraform",
+        r#"{"resource": {"aws_autoscaling_group": {"web": {"instance_refresh": [
+          {"strategy": "Rolling", "preferences": [{"min_healthy_percentage": 50}]}]}}}}"#,
+    ),
+    (
+        "a configuration of CodeDeploy",
+        r#"{"deploymentConfigName": "half", "minimumHealthyHosts":
+          {"type": "FLEET_PERCENT", "value": 50}}"#,
+    ),
+];
+
+#[test]
+fn what_projects_publish_becomes_a_document_that_validates_and_plans() {
+    for (name, text) in PUBLISHED {
+        let ran = convert(text, &["--target", "simulated_fleet/web"]);
+        assert_eq!(ran.code, 0, "{name}: {ran:?}");
+        let validated = run_with(rolling().args(["validate", "-"]), &ran.stdout);
+        assert_eq!(validated.code, 0, "{name}: {validated:?}");
+        let planned = run_with(rolling().args(["plan", "-", "--output", "json"]), &ran.stdout);
+        assert_eq!(planned.code, 0, "{name}: {planned:?}");
+        let answer: Value = serde_json::from_str(&planned.stdout).expect("one object");
+        let plan = &answer["resources"][0]["plan"];
+        assert_eq!(plan["changes"], true, "{name}: {plan}");
+        assert_ne!(plan["batches"], json!([]), "{name}: {plan}");
+    }
+}

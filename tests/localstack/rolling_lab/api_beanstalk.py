@@ -82,7 +82,8 @@ def abort(context: RequestContext, request: dict) -> dict:
     with world.world.lock:
         reads.bring_up_to_date(world)
         environment = environment_of(world, request)
-        if environment.status != "Updating" or not environment.abortable:
+        is_new = world.now < environment.updated + world.times["eb_abortable"]
+        if environment.status != "Updating" or not environment.abortable or is_new:
             raise invalid(
                 f"Environment named {environment.name} is in an invalid state for this operation. "
                 "Must be pending deployment."

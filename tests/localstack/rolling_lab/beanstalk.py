@@ -22,6 +22,7 @@ TIMES = {
     "eb_events": 0.0,  # how long an event does not show
     "eb_timeout": None,  # seconds that a command has; None: its option Timeout, and 240
     "eb_late": 5.0,  # seconds from there to the end of a command that is late
+    "eb_abortable": 0.0,  # how long after its beginning an update cannot be aborted yet
     "eb_evaluation": None,  # None: the option EvaluationTime
     "label_after_failure": "new",
     "label_meanwhile": "new",  # of what Beanstalk may take back

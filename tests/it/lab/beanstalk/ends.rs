@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::interrupted::outcome;
 use super::{
     UPDATE, environment, steps, thirty_percent, times, versions, wanted, why, with_balancer,
 };
@@ -13,11 +14,15 @@ fn a_bad_version_in_place_is_taken_back_by_deploying_the_completed_one() {
     let Some(account) = account() else { return };
     environment(&account, 4, &json!([]));
     let rolling = json!({ "policy": "Rolling", "batch_size_type": "Fixed", "batch_size": 2 });
-    for (policy, label) in [
-        (rolling.clone(), "v2-bad"),
-        (rolling, "v2-bad2"),
-        (json!({ "policy": "AllAtOnce" }), "v2-bad"),
+    for (policy, label, after) in [
+        (rolling.clone(), "v2-bad", "old"),
+        (rolling, "v2-bad2", "new"),
+        (json!({ "policy": "AllAtOnce" }), "v2-bad", "new"),
     ] {
+        let mut all = times();
+        all["label_after_failure"] = json!(after);
+        all["eb_events"] = json!(if after == "old" { 2 } else { 0 });
+        account.put("times", all);
         let ran = account.run("apply", &wanted(&policy, label));
         assert_eq!(ran.code, 3, "{policy} {label}: {ran:?}");
         let reason = why(&ran);
@@ -49,6 +54,12 @@ fn with_stop_a_mixed_environment_stays_and_the_next_plan_shows_it() {
     assert_eq!(plan["changes"], true, "{plan}");
     let status = account.run("status", &wanted);
     assert!(status.stdout.contains("v1"), "{status:?}");
+    // Nothing is under way, and the completed version is deployed again all the same.
+    let back = account.run("rollback", &wanted);
+    assert_eq!((back.code, outcome(&back)), (0, json!("rolled_back")), "{back:?}");
+    assert_eq!(versions(&account), [("v1".to_owned(), 4)].into());
+    let idle = account.run("rollback", &wanted);
+    assert!(idle.code == 2 && idle.stdout.contains("no rollout to roll back"), "{idle:?}");
 }
 
 #[test]

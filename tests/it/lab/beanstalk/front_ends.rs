@@ -80,18 +80,7 @@ fn terraform_json_rpc_and_ansible_deploy_what_the_command_line_plans() {
     let planned = account.run("plan", &config);
     let shown = planned.lines()[0]["resources"][0]["plan"].clone();
 
-    let talk = |method: &str, mut params: Value| -> Value {
-        params["type"] = json!("rolling_deployment");
-        let lines = [
-            json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize",
-                    "params": { "protocol_versions": [1] } }),
-            json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }),
-        ];
-        let lines = lines.map(|line| line.to_string()).join("\n");
-        let ran = process::run_with(account.rolling().arg("serve"), &lines);
-        let answer = ran.lines().into_iter().find(|line| line["id"] == 1);
-        answer.unwrap_or_else(|| panic!("no answer: {ran:?}"))["result"].clone()
-    };
+    let talk = |method: &str, params: Value| account.call(method, params);
     let told = talk("resource.plan", json!({ "prior": null, "config": config }));
     let replaced: Vec<u64> = told["batches"]
         .as_array()

@@ -1,6 +1,7 @@
 //! Commands, somebody else's updates, and followers that are killed.
 
 use std::collections::BTreeSet;
+use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 
@@ -8,33 +9,37 @@ use super::{UPDATE, environment, events, steps, thirty_percent, times, versions,
 use crate::emulator::{Account, account};
 use crate::process::{self, Ran};
 
-/// Slow enough for programs to be started meanwhile.
-fn slow(account: &Account) {
+/// Slow enough for programs to be started meanwhile, until [`hurry`].
+pub(super) fn slow(account: &Account) {
     let mut slow = times();
-    slow["eb_deploy"] = json!(10);
-    slow["eb_settings"] = json!(8);
+    slow["eb_deploy"] = json!(8);
+    slow["eb_settings"] = json!(6);
     account.put("times", slow);
 }
 
-fn status(account: &Account) -> String {
+/// What begins from here on is quick again.
+pub(super) fn hurry(account: &Account) {
+    account.put("times", times());
+}
+
+pub(super) fn status(account: &Account) -> String {
     account.get("environments/web-prod")["status"].as_str().unwrap_or_default().to_owned()
 }
 
-fn spawn(account: &Account, wanted: &serde_json::Value) -> std::process::Child {
+/// Starts an apply beside what the test runs meanwhile.
+pub(super) fn spawn(account: &Account, wanted: &Value) -> Child {
     let provider = json!({ "rolling": { "aws": { "region": "us-east-1" } } });
     let deployment = json!({ "rolling_deployment": { "web": wanted } });
     let document = json!({ "provider": provider, "resource": deployment });
     let folder = account.folder.path().join("first");
     std::fs::create_dir_all(&folder).expect("a folder");
-    let file = process::write(&folder, &document);
     let mut command = account.rolling();
-    command.args(["apply", "--output", "json"]).arg(file);
-    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-    command.spawn().expect("the program starts")
+    command.args(["apply", "--output", "json"]).arg(process::write(&folder, &document));
+    command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts")
 }
 
 /// How the run came to its end: a command's own answer follows the report.
-fn outcome(ran: &Ran) -> Value {
+pub(super) fn outcome(ran: &Ran) -> Value {
     let ended = events(ran, "finished");
     let [ended] = &ended[..] else { panic!("one end: {ran:?}") };
     ended["report"]["outcome"].clone()
@@ -47,10 +52,10 @@ pub fn called() -> BTreeSet<String> {
     let rolling = json!({ "policy": "Rolling", "batch_size_type": "Fixed", "batch_size": 1 });
     let v2 = wanted(&rolling, "v2");
     slow(&account);
-    let mut first = spawn(&account, &v2);
+    let first = spawn(&account, &v2);
     process::until("one runs it", || versions(&account).contains_key("v2"));
     assert_eq!(account.run("abort", &v2).code, 0);
-    first.wait().expect("it ends");
+    process::end(first);
     account.called()
 }
 
@@ -82,7 +87,8 @@ fn a_follower_that_is_killed_is_followed_by_another() {
         };
         process::until("the moment is reached", is_reached);
         first.kill().expect("it is killed");
-        first.wait().expect("it ends");
+        hurry(&account);
+        process::end(first);
         let second = account.run("apply", &wanted);
         assert_eq!(second.code, 0, "moment {moment}: {second:?}");
         assert_eq!(versions(&account), [(label.to_owned(), 4)].into(), "moment {moment}");
@@ -129,22 +135,25 @@ fn abort_leaves_it_mixed_and_rollback_deploys_the_completed_version() {
     let rolling = json!({ "policy": "Rolling", "batch_size_type": "Fixed", "batch_size": 1 });
     let v2 = wanted(&rolling, "v2");
     slow(&account);
-    let mut first = spawn(&account, &v2);
+    let first = spawn(&account, &v2);
     process::until("one runs it", || versions(&account).contains_key("v2"));
     let aborted = account.run("abort", &v2);
     assert_eq!(aborted.code, 0, "{aborted:?}");
     assert_eq!(outcome(&aborted), "aborted");
-    first.wait().expect("it ends");
+    process::end(first);
     assert!(versions(&account).len() == 2, "{:?}", versions(&account));
 
+    hurry(&account);
     let again = account.run("apply", &v2);
     assert_eq!(again.code, 0, "{again:?}");
+    slow(&account);
     let v3 = wanted(&rolling, "v3");
-    let mut first = spawn(&account, &v3);
+    let first = spawn(&account, &v3);
     process::until("one runs it", || versions(&account).contains_key("v3"));
+    hurry(&account);
     let back = account.run("rollback", &v3);
     assert_eq!(back.code, 0, "{back:?}");
-    first.wait().expect("it ends");
+    process::end(first);
     assert_eq!(versions(&account), [("v2".to_owned(), 4)].into());
     assert_eq!(outcome(&back), "rolled_back");
 

@@ -68,19 +68,7 @@ fn json_rpc_and_ansible_say_what_a_refresh_is_at() {
     let config = wanted(&template, "2");
     let child = start(&account, &config);
     until_it_replaces(&account);
-    let talk = |method: &str, params: Value| -> Value {
-        let mut params = params;
-        params["type"] = json!("rolling_deployment");
-        let lines = [
-            json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize",
-                    "params": { "protocol_versions": [1] } }),
-            json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }),
-        ];
-        let lines = lines.map(|line| line.to_string()).join("\n");
-        let ran = process::run_with(account.rolling().arg("serve"), &lines);
-        let answer = ran.lines().into_iter().find(|line| line["id"] == 1);
-        answer.unwrap_or_else(|| panic!("no answer: {ran:?}"))["result"].clone()
-    };
+    let talk = |method: &str, params: Value| account.call(method, params);
     let status = talk("resource.status", json!({ "config": config }));
     let record = &status["record"];
     assert_eq!(
