@@ -31,8 +31,8 @@ pub(super) fn spawn(account: &Account, wanted: &Value) -> Child {
     let provider = json!({ "rolling": { "aws": { "region": "us-east-1" } } });
     let deployment = json!({ "rolling_deployment": { "web": wanted } });
     let document = json!({ "provider": provider, "resource": deployment });
-    let folder = account.folder.path().join("first");
-    std::fs::create_dir_all(&folder).expect("a folder");
+    // Several may read their documents at the same time.
+    let folder = tempfile::tempdir_in(account.folder.path()).expect("a folder").keep();
     let mut command = account.rolling();
     command.args(["apply", "--output", "json"]).arg(process::write(&folder, &document));
     command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts")
