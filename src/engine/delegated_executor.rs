@@ -19,7 +19,7 @@ use crate::model::wait::Wait;
 use crate::record::Record;
 use crate::record::command::Command;
 use crate::rollout::control::CommandReply;
-use crate::rollout::delegated::{self, DelegatedContext, DelegatedDecision, Idle};
+use crate::rollout::delegated::{self, DelegatedContext, DelegatedDecision, Idle, can_redeploy};
 use crate::rollout::planner::{self, Preflight};
 use crate::rollout::state::RolloutState;
 
@@ -35,6 +35,8 @@ pub(super) struct DelegatedExecutor {
     pub(super) command: Option<Command>,
     /// Whether the platform has accepted that.
     pub(super) is_accepted: bool,
+    /// Whether instances did not serve in time after a rollout that the platform has completed.
+    pub(super) has_not_served: bool,
 }
 
 impl DelegatedExecutor {
@@ -47,7 +49,9 @@ impl DelegatedExecutor {
         context: RolloutContext,
     ) -> Result<Self, ProviderError> {
         let (latest, ran_before, command) = (None, None, None);
-        let mut executor = Self { fleet, context, latest, ran_before, command, is_accepted: false };
+        let (is_accepted, has_not_served) = (false, false);
+        let mut executor =
+            Self { fleet, context, latest, ran_before, command, is_accepted, has_not_served };
         executor.latest = executor.look_up_latest().await?;
         executor.restore(executor.context.look.clone());
         executor.context.note_what_ran();
@@ -199,7 +203,13 @@ impl RolloutExecutor for DelegatedExecutor {
 
     fn report(&self, outcome: Outcome, started: Timestamp) -> Report {
         let report = self.context.report(outcome, self.completed(), started);
-        Report { delegated_rollout: self.latest.as_ref().map(Into::into), ..report }
+        let report = Report { delegated_rollout: self.latest.as_ref().map(Into::into), ..report };
+        if !can_redeploy(&self.context.spec) {
+            return report;
+        }
+        // The platform sizes the environment, and its label is no template that somebody else sets.
+        let desired = self.context.look.capacity.map(|capacity| capacity.desired);
+        Report { size: desired.unwrap_or(report.size), changed_by_others: Vec::new(), ..report }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rolling_provider::{DelegatedRollout, Effect, ProviderError, Revision};
+use rolling_provider::{DelegatedRollout, Effect, ErrorKind, ProviderError, Revision};
 
 use super::caller::{NOTHING_DONE, RETRY_BUDGET, Stop};
 use super::delegated_executor::{DelegatedExecutor, latest, rollout_controller};
@@ -119,7 +119,9 @@ impl DelegatedExecutor {
             if let Some(id) = self.join_another(&error, session).await? {
                 return Ok(id);
             }
-            let is_hopeless = !error.is_retryable() && !doubtful;
+            // It is still busy, perhaps with its settings.
+            let is_busy = error.kind == ErrorKind::Conflict;
+            let is_hopeless = !error.is_retryable() && !doubtful && !is_busy;
             let now = clock.now();
             let Some(pause) = retry.failed(now, RETRY_BUDGET).filter(|_| !is_hopeless) else {
                 let why = with_remedy(&error);
@@ -305,7 +307,9 @@ impl DelegatedExecutor {
             if let Some(wait) = left.wait {
                 shown.wait_for(vec![wait], clock.now(), session);
             }
-            if clock.now() > left.deadline || session.is_stopping() {
+            let is_late = clock.now() > left.deadline;
+            if is_late || session.is_stopping() {
+                self.has_not_served = is_late && rolled && left.is_idle;
                 return Some(left.message);
             }
             session.pause(&*clock, polls.pause()).await;

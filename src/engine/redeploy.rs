@@ -16,10 +16,15 @@ use super::start_error::StartError;
 use crate::model::event::{DelegatedRolloutStep, Event, Outcome};
 use crate::model::wait::{Wait, WaitKind};
 use crate::record::command::Command;
-use crate::rollout::delegated::{self, DelegatedDecision, can_redeploy, foreign, rolls_back_here};
+use crate::rollout::delegated::{
+    self, DelegatedDecision, can_redeploy, foreign, rolls_back_here, rolls_back_where_completed,
+};
 
 /// How long a change of the platform's settings may take.
 const PREPARED_WITHIN: Duration = Duration::from_secs(1800);
+
+/// How long a change of them may not show, since reads lag.
+const SHOWS_WITHIN: Duration = Duration::from_secs(60);
 
 impl DelegatedExecutor {
     /// Brings the platform's settings to what the rollout needs, and waits for that. Returns the id of a
@@ -32,7 +37,9 @@ impl DelegatedExecutor {
         let jitter = self.context.caller.jitter;
         let mut polls = Schedule::polling(self.context.spec.poll_interval, jitter);
         let (mut shown, mut changed) = (LastReported::default(), Vec::new());
-        let (mut has_waited, deadline) = (false, clock.now() + PREPARED_WITHIN);
+        let mut changed_at = None;
+        let deadline = clock.now() + PREPARED_WITHIN;
+        let mut has_waited = false;
         loop {
             if session.heed() != Stop::No {
                 let message = match changed.is_empty() {
@@ -45,13 +52,25 @@ impl DelegatedExecutor {
             if has_waited && let Some(id) = self.look_for_another(session).await? {
                 return Ok(Some(id));
             }
+            let now = clock.now();
             match self.ask_to_prepare(&changed, session).await? {
                 Preparation::Done => return Ok(None),
-                Preparation::Changed(now) => changed = now,
-                Preparation::Changing => {}
+                Preparation::Changed(phrases) if changed.is_empty() => {
+                    (changed, changed_at) = (phrases, Some(now));
+                }
+                Preparation::Changed(phrases)
+                    if changed_at.is_some_and(|at| now.since(at) > SHOWS_WITHIN) =>
+                {
+                    let others = phrases.join("; ");
+                    let message = format!(
+                        "the platform's settings did not stay as they were set, and would have to \
+                         be set again: {others}"
+                    );
+                    return Err(self.context.fail(message));
+                }
+                Preparation::Changed(_) | Preparation::Changing => {}
             }
             has_waited = true;
-            let now = clock.now();
             if now > deadline {
                 let message = "the platform's settings are still being changed after 30m";
                 return Err(self.context.fail(message.to_owned()));
@@ -73,17 +92,13 @@ impl DelegatedExecutor {
             Ok(settings) => settings,
             Err(error) => return Err(self.context.fail(with_remedy(&error))),
         };
+        // What somebody sets back meanwhile is theirs.
+        let may_change = changed.is_empty();
         let prepare = |fleet: Arc<dyn Fleet>| {
             let settings = settings.clone();
-            async move { rollout_controller(&*fleet)?.prepare(&settings).await }
+            async move { rollout_controller(&*fleet)?.prepare(&settings, may_change).await }
         };
         match self.context.ask(None, session, prepare).await {
-            Ok(Preparation::Changed(now)) if !changed.is_empty() => {
-                let now = now.join("; ");
-                let message =
-                    format!("the platform's settings did not stay as they were set: {now}");
-                Err(self.context.fail(message))
-            }
             Ok(preparation) => Ok(preparation),
             // It is busy with what was set a moment ago.
             Err(error) if error.kind == ErrorKind::Conflict && !changed.is_empty() => {
@@ -146,15 +161,17 @@ impl DelegatedExecutor {
             // Also one that could not be ended any more, and has succeeded.
             Some(Command::Rollback) => can_redeploy(spec),
             Some(_) => false,
-            // An update that the platform has completed is not undone for what is slow to serve.
+            // What the platform has completed is undone only for what does not serve in time.
+            None if self.has_not_served => rolls_back_where_completed(spec),
             None => outcome == Outcome::Failed && has_failed && rolls_back_here(spec),
         }
     }
 
     /// Whether `command` deploys the completed revision again although no rollout is under way: one that
-    /// ended in place has left instances that do not run it.
+    /// is over has left instances that do not run the wanted one, or do not serve.
     pub(super) fn may_redeploy(&self, command: Command) -> bool {
-        let is_mixed = self.found().next() == DelegatedDecision::Start;
+        let found = self.found();
+        let is_mixed = found.next() == DelegatedDecision::Start || found.unproven().is_some();
         let back = self.to_go_back_to().filter(|_| is_mixed && can_redeploy(&self.context.spec));
         let runs = |back: Revision| {
             let mut live = self.context.look.instances.values();
@@ -166,8 +183,8 @@ impl DelegatedExecutor {
     /// Deploys the completed revision again, and follows that to its end.
     pub(super) async fn redeploy(&mut self, session: &mut Session<'_>) -> Outcome {
         let asked = self.command == Some(Command::Rollback);
-        // It was about the rollout that is over.
-        self.is_accepted = true;
+        // Both are about the rollout that is over.
+        (self.is_accepted, self.has_not_served) = (true, false);
         let halt = self.context.state.direction.halt.take();
         let failed = halt.map(|halt| halt.reason);
         let reason = match asked {

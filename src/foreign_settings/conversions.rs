@@ -394,3 +394,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn bounds_become_batches_for_an_environment() {
+    let target = Some("elastic_beanstalk_environment/web-prod");
+    let preferences = |least: u32, most: u32| {
+        json!({ "MinHealthyPercentage": least, "MaxHealthyPercentage": most }).to_string()
+    };
+    for (least, most, policy, size) in [
+        (70, 100, "rolling", 30),
+        (100, 125, "rolling_with_additional_batch", 25),
+        (90, 120, "rolling", 10),
+    ] {
+        let (config, warnings) = deployed(&preferences(least, most), target);
+        assert_eq!(config["policy"], policy, "{config}");
+        let batch = (&config["batch_size_type"], &config["batch_size"]);
+        assert_eq!(batch, (&json!("percentage"), &json!(size)), "{config}");
+        assert!(warned(&warnings, "becomes the size of a batch"), "{warnings:?}");
+    }
+}

@@ -53,6 +53,7 @@ pub(super) fn fit(
     config[kind.attribute] = json!({});
     name(kind, chosen, &draft, &mut config, &mut placeholders);
     revision(kind, &mut draft, &mut config, &mut placeholders);
+    bounds_to_batches(&mut draft, &mut config);
     leave_out_unsupported(&mut draft, &mut config);
     complete_bounds(&mut draft, &mut config);
     traffic(kind, &config, &mut placeholders);
@@ -139,6 +140,44 @@ fn revision(
     placeholders.push(Placeholder { place: (*place).to_owned(), what, shown, sample });
 }
 
+/// Makes a batch of the bounds of a rolling policy where the target has batches in their place: of those
+/// that may be out, or else of those that may come beside the fleet.
+fn bounds_to_batches(draft: &mut Draft, config: &mut Value) {
+    let has_batches =
+        UNSUPPORTED.iter().any(|row| row.place == "/max_unavailable" && row.by.is_chosen(config));
+    if !has_batches || config["policy"] != "rolling" {
+        return;
+    }
+    let batch = |bound: &Value| match bound.as_str().and_then(|text| text.strip_suffix('%')) {
+        Some(percent) => percent.parse().ok().map(|percent: u64| ("percentage", percent.min(100))),
+        None => bound.as_u64().map(|count| ("fixed", count)),
+    };
+    let of = |name: &str| batch(&config[name]).filter(|(_, size)| *size > 0);
+    let (policy, name, (kind, size)) = match (of("max_unavailable"), of("max_surge")) {
+        (Some(out), _) => ("rolling", "max_unavailable", out),
+        (None, Some(beside)) => ("rolling_with_additional_batch", "max_surge", beside),
+        (None, None) => return,
+    };
+    let origin = draft.origin(&format!("/{name}"));
+    for (attribute, value) in
+        [("policy", json!(policy)), ("batch_size_type", json!(kind)), ("batch_size", json!(size))]
+    {
+        config[attribute] = value;
+    }
+    let is_both = ["max_surge", "max_unavailable"].iter().all(|bound| !is_none(&config[*bound]));
+    for bound in ["max_surge", "max_unavailable"] {
+        remove(config, &format!("/{bound}"));
+    }
+    let more = if is_both { ", and max_surge is left out" } else { "" };
+    let summary = format!("{name} becomes the size of a batch{more}: the platform has batches");
+    draft.warn(&origin, summary, "see that the batches are as large as they should be");
+}
+
+/// Whether a bound lets nothing be replaced.
+fn is_none(bound: &Value) -> bool {
+    bound.is_null() || *bound == 0 || *bound == "0%"
+}
+
 /// Leaves out what the target or its engine does not support, each with a warning.
 fn leave_out_unsupported(draft: &mut Draft, config: &mut Value) {
     // Who rolls and how comes first: what else is supported follows from it.
@@ -196,7 +235,6 @@ fn substitute_policy(row: &Unsupported, config: &mut Value) {
 /// Sees that a rolling policy may replace something, where what it could was left out. Where the
 /// input itself has neither bound, the check says so.
 fn complete_bounds(draft: &mut Draft, config: &mut Value) {
-    let is_none = |bound: &Value| bound.is_null() || *bound == 0 || *bound == "0%";
     let bounds = ["max_surge", "max_unavailable"];
     let before = &draft.attributes;
     let lost = |name: &&str| !is_none(&before[*name]) && is_none(&config[*name]);
@@ -241,7 +279,7 @@ fn in_input(finding: Diagnostic, kind: &TargetKind, draft: &Draft) -> Diagnostic
     let attribute = finding.pointer.trim_start_matches('/').replace('/', ".");
     let summary = match attribute.is_empty() {
         true => finding.summary,
-        false => format!("{attribute} {}", finding.summary),
+        false => format!("{attribute}: {}", finding.summary),
     };
     Diagnostic { pointer, summary, severity: Severity::Error, remedy: finding.remedy }
 }

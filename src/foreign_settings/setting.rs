@@ -93,6 +93,8 @@ impl<'v> Setting<'v> {
         let wanted = format!("a whole number from {} to {}", range.start(), range.end());
         let remedy = match self.value.as_str().and_then(|text| text.strip_suffix('%')) {
             Some(number) => format!("write {number:?}, without %"),
+            // A percentage at an end of its range is rarely what is meant.
+            None if *range.end() == 100 => "write for instance 50".to_owned(),
             None => format!("write for instance {}", range.start().max(&1)),
         };
         self.refuse(&wanted, &remedy, draft);

@@ -26,5 +26,5 @@ pub(crate) use following::{FollowOutcome, Following, unsettled};
 pub(crate) use found::{DelegatedContext, foreign, is_obeyed};
 pub(crate) use instance_refresh::{Bounds, bounds, phrases, preferences};
 pub(crate) use platform_settings::{
-    after_command, can_redeploy, redeploys, rolls_back_here, settings,
+    after_command, can_redeploy, redeploys, rolls_back_here, rolls_back_where_completed, settings,
 };

@@ -18,12 +18,17 @@ pub trait RolloutController: Send + Sync {
     fn kind(&self) -> &'static str;
 
     /// Brings the platform's own settings to `settings`, where it keeps them apart from a rollout.
-    /// Called until it is [`Preparation::Done`], and changes nothing that is so already.
+    /// Called until it is [`Preparation::Done`], and changes nothing that is so already; without
+    /// `may_change`, nothing at all.
     ///
     /// # Errors
     /// States in [`ProviderError::effect`] what it left behind. [`crate::ErrorKind::Conflict`] while
     /// the platform is busy with something else.
-    async fn prepare(&self, _settings: &DelegatedSettings) -> Result<Preparation, ProviderError> {
+    async fn prepare(
+        &self,
+        _settings: &DelegatedSettings,
+        _may_change: bool,
+    ) -> Result<Preparation, ProviderError> {
         Ok(Preparation::Done)
     }
 
@@ -76,7 +81,7 @@ pub enum Cancellation {
 pub enum Preparation {
     /// They are as they are to be.
     Done,
-    /// They were changed now, which takes a while: what, as phrases.
+    /// They were changed now, which takes a while, or would have been: what, as phrases.
     Changed(Vec<String>),
     /// They are being changed.
     Changing,
@@ -290,6 +295,8 @@ pub enum DelegatedRolloutState {
     RolledBack,
     /// It could not roll back either.
     RollbackFailed,
+    /// It is over, and something else has begun since, so that nothing tells how it ended.
+    Superseded,
 }
 
 impl DelegatedRolloutState {
@@ -305,7 +312,8 @@ impl DelegatedRolloutState {
             | DelegatedRolloutState::Failed
             | DelegatedRolloutState::Cancelled
             | DelegatedRolloutState::RolledBack
-            | DelegatedRolloutState::RollbackFailed => true,
+            | DelegatedRolloutState::RollbackFailed
+            | DelegatedRolloutState::Superseded => true,
         }
     }
 }

@@ -145,6 +145,7 @@ pub(crate) fn verdict(delegated: &DelegatedRollout) -> Option<Outcome> {
         DelegatedRolloutState::Failed | DelegatedRolloutState::RollbackFailed => {
             Some(Outcome::Failed)
         }
+        DelegatedRolloutState::Superseded => Some(Outcome::Locked),
         _ => None,
     }
 }
@@ -160,7 +161,9 @@ pub(crate) fn status(delegated: &DelegatedRollout) -> &'static str {
         DelegatedRolloutState::Succeeded => "succeeded",
         DelegatedRolloutState::RolledBack => "rolled_back",
         DelegatedRolloutState::Cancelled => "aborted",
-        DelegatedRolloutState::Failed | DelegatedRolloutState::RollbackFailed => "failed",
+        DelegatedRolloutState::Failed
+        | DelegatedRolloutState::RollbackFailed
+        | DelegatedRolloutState::Superseded => "failed",
     }
 }
 

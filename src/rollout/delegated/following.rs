@@ -102,6 +102,8 @@ impl Following {
 pub(crate) struct Unsettled {
     /// What is missing.
     pub(crate) message: String,
+    /// Whether instances run the revision and do not serve.
+    pub(crate) is_idle: bool,
     /// How long to wait for it.
     pub(crate) deadline: Timestamp,
     /// The wait to report; none where only reads lag.
@@ -118,7 +120,7 @@ pub(crate) fn unsettled(
 ) -> Option<Unsettled> {
     let earliest = begin + SETTLES_WITHIN;
     if let Some(message) = found.not_rolled().filter(|_| rolled) {
-        return Some(Unsettled { message, deadline: earliest, wait: None });
+        return Some(Unsettled { message, is_idle: false, deadline: earliest, wait: None });
     }
     let idle = idle(found.spec, found.target, found.look)?;
     // What is updated in place was launched long ago.
@@ -129,7 +131,7 @@ pub(crate) fn unsettled(
     let deadline = (launched_at + found.spec.health.healthy_timeout).max(earliest);
     let (kind, detail) = (WaitKind::Health, Some(idle.message.clone()));
     let wait = Some(Wait { kind, instances: idle.instances, detail, deadline });
-    Some(Unsettled { message: idle.message, deadline, wait })
+    Some(Unsettled { message: idle.message, is_idle: true, deadline, wait })
 }
 
 #[cfg(test)]

@@ -115,6 +115,14 @@ impl<'a> DelegatedContext<'a> {
         preview.warnings.insert(0, warning);
     }
 
+    /// The attribute that has the platform roll.
+    fn attribute(self) -> &'static str {
+        match self.spec.engine {
+            Executor::Environment { .. } => "elastic_beanstalk_environment",
+            _ => "engine",
+        }
+    }
+
     /// Refuses what only the platform could do, and cannot.
     ///
     /// # Errors
@@ -129,20 +137,28 @@ impl<'a> DelegatedContext<'a> {
                 _ => (self.target.controller.unwrap_or("the platform"), ""),
             };
             let message = format!("{platform} cannot {name} an {}", self.kind);
-            let error = ProviderError::invalid(name, "engine", message);
+            let error = ProviderError::invalid(name, self.attribute(), message);
             return Err(error.with_remedy(format!(
                 "{checkpoints}`rolling abort` ends it, and `rolling rollback` rolls it back"
             )));
         }
         if let Some(message) = self.foreign() {
-            let error = ProviderError::invalid(name, "engine", message);
-            return Err(error.with_remedy(ITS_OWN_DOCUMENT));
+            let error = ProviderError::invalid(name, self.attribute(), message);
+            let to = self.latest.and_then(|latest| latest.to.as_ref());
+            let remedy =
+                match to.filter(|_| matches!(self.spec.engine, Executor::Environment { .. })) {
+                    Some(to) => {
+                        format!("wait for it to end, or use a document with version_label {to}")
+                    }
+                    None => ITS_OWN_DOCUMENT.to_owned(),
+                };
+            return Err(error.with_remedy(remedy));
         }
         let is_busy = self.target.options.get("Status").is_some_and(|status| status == "Updating");
         if is_busy && self.under_way().is_none() {
             let message =
                 format!("there is no rollout to {name} yet: its options are being changed");
-            let error = ProviderError::invalid(name, "engine", message).as_conflict();
+            let error = ProviderError::invalid(name, self.attribute(), message).as_conflict();
             return Err(
                 error.with_remedy("wait until the version is being deployed, and try again")
             );

@@ -56,6 +56,12 @@ pub(crate) fn after_command(
     }
 }
 
+/// Whether a revision that the platform has deployed everywhere, and that does not serve, is followed by a
+/// rollback: the old instances are gone.
+pub(crate) fn rolls_back_where_completed(spec: &RollingDeployment) -> bool {
+    spec.on_failure == OnFailure::Rollback && can_redeploy(spec)
+}
+
 /// Whether a failure is followed by a rollback that this program starts.
 pub(crate) fn rolls_back_here(spec: &RollingDeployment) -> bool {
     spec.on_failure == OnFailure::Rollback && redeploys(spec)

@@ -5,6 +5,7 @@ mod commands;
 mod ends;
 mod front_ends;
 mod interrupted;
+mod others;
 
 pub use interrupted::called;
 
@@ -45,8 +46,17 @@ fn thirty_percent() -> Value {
 
 /// Makes an environment of `size`, with these options of its own.
 fn environment(account: &Account, size: u32, options: &Value) {
-    let versions =
-        ["v2", "v2-bad", "v2-bad2", "v2-unhealthy", "v2-slow", "v2-late", "v2-hang", "v3"];
+    let versions = [
+        "v2",
+        "v2-bad",
+        "v2-bad2",
+        "v2-unhealthy",
+        "v2-slow",
+        "v2-late",
+        "v2-hang",
+        "v3",
+        "v3-bad2",
+    ];
     account.make(
         "environment",
         json!({
@@ -179,6 +189,7 @@ fn every_policy_of_elastic_beanstalk_deploys() {
         let ran = account.run("apply", &wanted);
         assert_eq!(ran.code, 0, "{policy}: {ran:?}");
         assert_eq!(versions(&account), [(label.to_owned(), 4)].into(), "{policy}");
+        assert_eq!(report(&ran)["size"], 4, "{policy}: {ran:?}");
         let shown = account.get("environments/web-prod");
         assert!(shown["least_serving"].as_u64() >= Some(least), "{policy}: {shown}");
         assert!(shown["most_instances"].as_u64() <= Some(most), "{policy}: {shown}");

@@ -1,6 +1,7 @@
 """The control door's part of Elastic Beanstalk."""
 
 import secrets
+import uuid
 
 from werkzeug import Request, Response
 
@@ -37,6 +38,10 @@ def make(request: Request, account_id: str) -> Response:
         beanstalk.health_told[environment.id] = "Ok"
         beanstalk.history[environment.id] = []
         beanstalk.keep(environment)
+        begun, ago = str(uuid.uuid4()), environment.made - beanstalk.now
+        launched = f"Successfully launched environment: {environment.name}"
+        for message in ("createEnvironment is starting.", launched):
+            beanstalk.say(environment, message, "INFO", begun, environment.label, ago)
         account(account_id).forget_calls()
         return answer({"id": environment.id, "instances": list(environment.servers)})
 

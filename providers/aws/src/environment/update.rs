@@ -16,7 +16,9 @@ use rolling_provider::{
 
 use super::environment_look::{FoundEnvironment, is_deploying};
 use super::resolve::is_pending;
-use super::verdict::{KIND, completed_before, is_health_old, tell_of_abort};
+use super::verdict::{
+    KIND, UpdateContext, completed_before, is_health_old, tell_of_abort, tell_of_options,
+};
 use super::{EnvironmentFleet, KnownUpdate, SERVICE};
 use crate::error::from_sdk;
 
@@ -36,7 +38,11 @@ impl RolloutController for EnvironmentFleet {
         KIND
     }
 
-    async fn prepare(&self, settings: &DelegatedSettings) -> Result<Preparation, ProviderError> {
+    async fn prepare(
+        &self,
+        settings: &DelegatedSettings,
+        may_change: bool,
+    ) -> Result<Preparation, ProviderError> {
         let settings = environment_settings(settings)?;
         let environment = self.describe().await?;
         let options = self.options(&environment).await?;
@@ -50,6 +56,10 @@ impl RolloutController for EnvironmentFleet {
             (false, false) => return Err(self.busy(&environment)),
             (true, false) => {}
         }
+        let phrases = changed.iter().map(|it| format!("{} {}", it.name, it.value)).collect();
+        if !may_change {
+            return Ok(Preparation::Changed(phrases));
+        }
         let call = self.aws.elasticbeanstalk.update_environment();
         let options = changed.iter().map(|option| {
             ConfigurationOptionSetting::builder()
@@ -62,8 +72,7 @@ impl RolloutController for EnvironmentFleet {
             .environment_name(&self.environment.name)
             .set_option_settings(Some(options.collect()));
         call.send().await.map_err(|error| updating(from_sdk(SERVICE, UPDATE, &error)))?;
-        let phrases = changed.iter().map(|it| format!("{} {}", it.name, it.value));
-        Ok(Preparation::Changed(phrases.collect()))
+        Ok(Preparation::Changed(phrases))
     }
 
     async fn current(&self, id: Option<&str>) -> Result<Option<DelegatedRollout>, ProviderError> {
@@ -76,19 +85,27 @@ impl RolloutController for EnvironmentFleet {
             // They may have been changed by now.
             environment = self.describe().await?;
         }
-        let events = self.events(id).await?;
+        let events = self.events(None).await?;
         let is_followed = id.is_some();
-        // The event of an abort may have an id of its own.
-        let mut updates = events.iter().filter(|event| !tell_of_abort(slice::from_ref(event)));
-        let newest = updates.find_map(|event| event.request_id()).map(str::to_owned);
-        let Some(id) = id.map(str::to_owned).or(newest) else { return Ok(None) };
-        if !is_followed {
-            self.note(&id, |update| update.completed_before = completed_before(&events, &id));
+        let newest = newest_update(&events);
+        let Some(id) = id.or(newest).map(str::to_owned) else { return Ok(None) };
+        let of_id = |event: &&EventDescription| event.request_id() == Some(&id);
+        let mut own: Vec<EventDescription> = events.iter().filter(of_id).cloned().collect();
+        let is_ready = environment.status() == Some(&EnvironmentStatus::Ready);
+        if !is_followed && !is_ready && tell_of_options(&own) {
+            // They are changed already, or their change does not show any more.
+            return Ok(None);
         }
-        let own: Vec<EventDescription> =
-            events.into_iter().filter(|event| event.request_id() == Some(&id)).collect();
+        // Where ours do not show yet, the newest are those of an update before it.
+        let is_newest = own.is_empty() || newest == Some(&id);
+        if own.len() < 2 {
+            own = self.events(Some(&id)).await?;
+        }
+        if let Some(before) = completed_before(&events, &id) {
+            self.note(&id, |update| update.completed_before = Some(before));
+        }
         let found = self.find_in(environment).await?;
-        let mut shown = self.shown(&id, &found, &own, is_followed);
+        let mut shown = self.shown(&id, &found, (&own, is_newest), is_followed);
         if shown.state == DelegatedRolloutState::Failed && self.is_aborted(&id, &own).await? {
             shown.state = DelegatedRolloutState::Cancelled;
         }
@@ -114,16 +131,16 @@ impl RolloutController for EnvironmentFleet {
     async fn cancel(&self, id: &str) -> Result<Cancellation, ProviderError> {
         let environment = self.describe().await?;
         match environment.status() {
-            Some(EnvironmentStatus::Aborting) => {
-                self.note(id, |update| update.is_aborted = true);
-                return Ok(Cancellation::Accepted);
-            }
             Some(EnvironmentStatus::Ready) => return Ok(Cancellation::NotNow),
             // It is cleaning up, and completes that.
             _ if environment.abortable_operation_in_progress() == Some(false) => {
                 return Ok(Cancellation::NotNow);
             }
             _ => {}
+        }
+        // The call names no update: what is under way may be somebody else's.
+        if newest_update(&self.events(None).await?) != Some(id) {
+            return Ok(Cancellation::NotNow);
         }
         let call = self.aws.elasticbeanstalk.abort_environment_update();
         let sent = call.environment_name(&self.environment.name).send().await;
@@ -132,7 +149,7 @@ impl RolloutController for EnvironmentFleet {
                 self.note(id, |update| update.is_aborted = true);
                 Ok(Cancellation::Accepted)
             }
-            // It is over, or cleans up, since the look a moment ago.
+            // It is over, aborted, or cleans up, since the look a moment ago.
             Err(error) if error.message.contains(NOTHING_TO_ABORT) => Ok(Cancellation::NotNow),
             Err(error) => Err(error),
         }
@@ -150,7 +167,7 @@ impl EnvironmentFleet {
         &self,
         id: &str,
         found: &FoundEnvironment,
-        own: &[EventDescription],
+        (own, is_newest): (&[EventDescription], bool),
         is_followed: bool,
     ) -> DelegatedRollout {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -163,7 +180,8 @@ impl EnvironmentFleet {
         let is_wanted =
             update.to.as_ref().map(Revision::as_str) == self.environment.version_label.as_deref();
         let is_followed = is_followed || (is_wanted && is_health_old(found, own));
-        let shown = super::verdict::update(id, update.to.clone(), found, own, is_followed);
+        let context = UpdateContext { is_followed, is_newest };
+        let shown = super::verdict::update(id, update.to.clone(), found, own, context);
         update.is_aborted |= shown.state == DelegatedRolloutState::Cancelling;
         DelegatedRollout { completed_before: update.completed_before.clone(), ..shown }
     }
@@ -228,6 +246,12 @@ impl EnvironmentFleet {
         let error = ProviderError::invalid(UPDATE, at, message).as_conflict();
         error.with_remedy("wait until it is Ready, and then apply")
     }
+}
+
+/// Returns the id of the newest update. The event of an abort may have an id of its own.
+fn newest_update(events: &[EventDescription]) -> Option<&str> {
+    let mut updates = events.iter().filter(|event| !tell_of_abort(slice::from_ref(event)));
+    updates.find_map(EventDescription::request_id)
 }
 
 /// Returns the version that an update deploys; `None` where nothing tells it yet. The environment may have

@@ -1,6 +1,8 @@
 //! How an update stands, purely: by what each instance runs, and not by what an event says. An event
 //! may call a success a failure, and the other way round.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_elasticbeanstalk::types::{
     EnvironmentStatus, EventDescription, EventSeverity, SingleInstanceHealth,
 };
@@ -18,12 +20,27 @@ const HEALTH_TO_COME: &str = "Ready, with health of before";
 /// What Elastic Beanstalk says when it has completed something.
 const COMPLETIONS: [&str; 2] =
     ["Environment update completed successfully", "Successfully launched environment"];
+/// What is known of an update after which another one has begun.
+const SUPERSEDED: &str = "something else has begun since, so that nothing tells how it ended";
+/// What Elastic Beanstalk says of an update that changes options, and deploys no version.
+const OF_OPTIONS: &str = "configuration settings";
+/// What it says of a deployment that failed.
+const FAILED: &str = "Failed to deploy application";
 /// How Elastic Beanstalk gives a deployment up by itself.
 const GIVES_UP: &str = "aborting the operation";
 /// What it says of every deployment that it did not complete.
 const IS_MIXED: &str = "during an aborted deployment";
 /// What Elastic Beanstalk calls what this module tells of.
 pub(super) const KIND: &str = "environment update";
+
+/// What is known of an update besides what its environment shows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UpdateContext {
+    /// Whether it is followed from its beginning.
+    pub is_followed: bool,
+    /// Whether nothing has begun since.
+    pub is_newest: bool,
+}
 
 /// Returns the update of this id to `to`. `events` are its own, the newest first. One that is followed
 /// from its beginning is over only when the health of the instances is newer than its end.
@@ -32,16 +49,20 @@ pub(super) fn update(
     to: Option<Revision>,
     found: &FoundEnvironment,
     events: &[EventDescription],
-    is_followed: bool,
+    context: UpdateContext,
 ) -> DelegatedRollout {
-    let state = state(to.as_ref(), found, events, is_followed);
+    let state = state(to.as_ref(), found, events, context);
     let status = found.environment.status().map_or("Pending", |status| status.as_str());
     let is_open = state == DelegatedRolloutState::Pending && status == "Ready";
     let status = if is_open { HEALTH_TO_COME } else { status };
     let deployed =
         found.instances.iter().filter(|it| runs(it) == to.as_ref().map(Revision::as_str));
     let percent = deployed.count() * 100 / found.instances.len().max(1);
-    let reason = reason(found, events).filter(|_| state != DelegatedRolloutState::Succeeded);
+    let reason = match state {
+        DelegatedRolloutState::Succeeded => None,
+        DelegatedRolloutState::Superseded => Some(SUPERSEDED.to_owned()),
+        _ => reason(found, events),
+    };
     let is_back = state == DelegatedRolloutState::RolledBack;
     let started = events.iter().filter_map(|event| timestamp(event.event_date())).min();
     DelegatedRollout {
@@ -62,13 +83,14 @@ fn state(
     to: Option<&Revision>,
     found: &FoundEnvironment,
     events: &[EventDescription],
-    is_followed: bool,
+    UpdateContext { is_followed, is_newest }: UpdateContext,
 ) -> DelegatedRolloutState {
     match found.environment.status() {
         Some(EnvironmentStatus::Ready) => {}
+        _ if !is_newest => return DelegatedRolloutState::Superseded,
         Some(EnvironmentStatus::Aborting) => return DelegatedRolloutState::Cancelling,
         Some(EnvironmentStatus::Terminating | EnvironmentStatus::Terminated) => {
-            return DelegatedRolloutState::Failed;
+            return DelegatedRolloutState::Superseded;
         }
         _ => return DelegatedRolloutState::Rolling,
     }
@@ -92,6 +114,7 @@ fn state(
         Some(only) if are_all(only) && to.is_some_and(|to| to.as_str() == only) => {
             DelegatedRolloutState::Succeeded
         }
+        _ if !is_newest => DelegatedRolloutState::Superseded,
         // A command may outlive its timeout, and end well.
         _ if is_followed && is_new && found.instances.iter().any(is_deploying) => {
             DelegatedRolloutState::Rolling
@@ -111,11 +134,31 @@ pub(super) fn is_health_old(found: &FoundEnvironment, events: &[EventDescription
 /// the environment was launched with. `events` are the environment's, the newest first.
 pub(super) fn completed_before(events: &[EventDescription], id: &str) -> Option<Revision> {
     let before = events.iter().skip_while(|event| event.request_id() != Some(id));
-    let mut before = before.filter(|event| event.request_id() != Some(id));
-    let is_completion = |event: &&EventDescription| {
-        event.message().is_some_and(|message| COMPLETIONS.iter().any(|it| message.contains(it)))
+    let before: Vec<_> = before.filter(|event| event.request_id() != Some(id)).collect();
+    let says = |event: &EventDescription, what: &str| {
+        event.message().is_some_and(|message| message.contains(what))
     };
-    before.find(is_completion)?.version_label().map(Revision::new)
+    // A change of options is completed with the label of the moment, whatever became of that version.
+    let of_options: BTreeSet<_> =
+        before.iter().filter(|it| says(it, OF_OPTIONS)).map(|it| it.request_id()).collect();
+    let mut failed = BTreeSet::new();
+    for event in before {
+        if says(event, FAILED) {
+            failed.insert(event.version_label());
+        }
+        let is_completion = COMPLETIONS.iter().any(|it| says(event, it));
+        let is_of_options = of_options.contains(&event.request_id());
+        if is_completion && !is_of_options && !failed.contains(&event.version_label()) {
+            return event.version_label().map(Revision::new);
+        }
+    }
+    None
+}
+
+/// Whether `events` say that an update changes options.
+pub(super) fn tell_of_options(events: &[EventDescription]) -> bool {
+    let mut messages = events.iter().filter_map(|event| event.message());
+    messages.any(|message| message.contains(OF_OPTIONS))
 }
 
 /// Whether `events` say that somebody has aborted an update. What they say of one is not documented; what
@@ -190,7 +233,33 @@ mod tests {
             instances: instances.iter().map(|(label, status)| instance(label, status)).collect(),
             refreshed_at: Some(Timestamp(refreshed_at * 1000)),
         };
-        update("r-1", Some("v2".into()), &found, events, true)
+        let context = UpdateContext { is_followed: true, is_newest: true };
+        update("r-1", Some("v2".into()), &found, events, context)
+    }
+
+    #[test]
+    fn an_update_after_which_another_one_has_begun_is_judged_by_its_instances_or_not_at_all() {
+        let events = [
+            event(20, EventSeverity::Error, "Failed to deploy application."),
+            event(10, EventSeverity::Info, "Environment update is starting."),
+        ];
+        let state = |status: EnvironmentStatus, runs: &str| {
+            let found = FoundEnvironment {
+                environment: EnvironmentDescription::builder().status(status).build(),
+                instances: vec![instance(runs, "Deployed")],
+                refreshed_at: Some(Timestamp(30_000)),
+            };
+            let context = UpdateContext { is_followed: true, is_newest: false };
+            format!("{:?}", update("r-1", Some("v2".into()), &found, &events, context).state)
+        };
+        assert_eq!(state(EnvironmentStatus::Ready, "v2"), "Succeeded");
+        for (status, runs) in [
+            (EnvironmentStatus::Ready, "v3"),
+            (EnvironmentStatus::Updating, "v2"),
+            (EnvironmentStatus::Aborting, "v1"),
+        ] {
+            assert_eq!(state(status, runs), "Superseded");
+        }
     }
 
     #[test]
@@ -233,6 +302,9 @@ mod tests {
             of("r-4", "v4", done),
             of("r-3", "v3", "Failed to deploy application."),
             of("r-2", "v2", "Failed to deploy application."),
+            // Options, set while the label was that of a failed version.
+            of("r-1b", "v2", done),
+            of("r-1b", "v2", "Updating environment web-prod's configuration settings."),
             of("r-1", "v1", done),
             of("r-0", "v0", "Successfully launched environment: web-prod"),
         ];

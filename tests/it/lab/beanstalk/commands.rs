@@ -11,7 +11,7 @@ use crate::emulator::{Account, account};
 use crate::lab::localstack::report;
 use crate::process;
 
-fn rolling(size: u32) -> Value {
+pub(super) fn rolling(size: u32) -> Value {
     json!({ "policy": "Rolling", "batch_size_type": "Fixed", "batch_size": size })
 }
 
@@ -21,7 +21,7 @@ fn deployments(account: &Account) -> u64 {
     shown["expected"]["deployment_id"].as_u64().expect("a number")
 }
 
-fn call(account: &Account, action: &str, more: &str) {
+pub(super) fn call(account: &Account, action: &str, more: &str) {
     let form = format!("Action={action}&Version=2010-12-01&EnvironmentName=web-prod{more}");
     account.query("elasticbeanstalk", &form);
 }

@@ -1,6 +1,7 @@
 //! Commands, somebody else's updates, and followers that are killed.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
@@ -26,15 +27,20 @@ pub(super) fn status(account: &Account) -> String {
     account.get("environments/web-prod")["status"].as_str().unwrap_or_default().to_owned()
 }
 
-/// Starts an apply beside what the test runs meanwhile.
-pub(super) fn spawn(account: &Account, wanted: &Value) -> Child {
+/// Writes a document beside those that the test runs meanwhile.
+pub(super) fn document(account: &Account, wanted: &Value) -> PathBuf {
     let provider = json!({ "rolling": { "aws": { "region": "us-east-1" } } });
     let deployment = json!({ "rolling_deployment": { "web": wanted } });
     let document = json!({ "provider": provider, "resource": deployment });
     // Several may read their documents at the same time.
     let folder = tempfile::tempdir_in(account.folder.path()).expect("a folder").keep();
+    process::write(&folder, &document)
+}
+
+/// Starts an apply beside what the test runs meanwhile.
+pub(super) fn spawn(account: &Account, wanted: &Value) -> Child {
     let mut command = account.rolling();
-    command.args(["apply", "--output", "json"]).arg(process::write(&folder, &document));
+    command.args(["apply", "--output", "json"]).arg(document(account, wanted));
     command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts")
 }
 

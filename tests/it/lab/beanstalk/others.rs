@@ -1,0 +1,98 @@
+//! Updates of somebody else before, during and after ours, and what is known to have failed before.
+
+use std::process::{Child, Stdio};
+
+use serde_json::{Value, json};
+
+use super::commands::{call, rolling};
+use super::interrupted::{document, outcome, spawn, status};
+use super::{UPDATE, environment, times, versions, wanted, why};
+use crate::emulator::{Account, account};
+use crate::process;
+
+const ABORT: &str = "elasticbeanstalk.AbortEnvironmentUpdate";
+
+fn start(account: &Account, command: &str, wanted: &Value) -> Child {
+    let mut running = account.rolling();
+    running.args([command, "--output", "json"]).arg(document(account, wanted));
+    running.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts")
+}
+
+#[test]
+fn a_command_that_is_not_taken_yet_never_hits_the_next_update() {
+    let Some(account) = account() else { return };
+    account.shared();
+    environment(&account, 2, &json!([]));
+    let mut all = times();
+    all["eb_cleanup"] = json!(10);
+    all["eb_health"] = json!(20);
+    account.put("times", all);
+    let v2 = wanted(&json!({ "policy": "Immutable" }), "v2");
+    let running = spawn(&account, &v2);
+    process::until("it cleans up", || {
+        let shown = account.get("environments/web-prod");
+        versions(&account) == [("v2".to_owned(), 2)].into() && shown["abortable"] == false
+    });
+    let late = start(&account, "abort", &v2);
+    process::until("it is over", || status(&account) == "Ready");
+    call(&account, "UpdateEnvironment", "&VersionLabel=v3");
+    let (late, ran) = (process::end(late), process::end(running));
+    assert_eq!(account.count(ABORT), 0, "{late:?}");
+    assert!(ran.code == 5 || ran.code == 0, "{ran:?}");
+    process::until("v3 is deployed", || {
+        status(&account) == "Ready" && versions(&account) == [("v3".to_owned(), 2)].into()
+    });
+}
+
+#[test]
+fn what_somebody_begins_before_the_verdict_is_theirs() {
+    let Some(account) = account() else { return };
+    account.shared();
+    environment(&account, 4, &json!([]));
+    let mut all = times();
+    all["eb_health"] = json!(20);
+    account.put("times", all);
+    let running = spawn(&account, &wanted(&rolling(2), "v2-bad2"));
+    process::until("it fails", || {
+        versions(&account).contains_key("v2-bad2") && status(&account) == "Ready"
+    });
+    call(&account, "UpdateEnvironment", "&VersionLabel=v3-bad2");
+    let ran = process::end(running);
+    assert_eq!((ran.code, outcome(&ran)), (5, json!("locked")), "{ran:?}");
+    assert!(why(&ran).contains("something else has begun since"), "{ran:?}");
+    // The options, the version, and what somebody else has begun.
+    assert_eq!(account.count(UPDATE), 3, "nothing is deployed over it");
+}
+
+#[test]
+fn a_version_that_failed_is_nothing_to_go_back_to() {
+    let Some(account) = account() else { return };
+    account.shared();
+    environment(&account, 4, &json!([]));
+    let mut bad = wanted(&rolling(2), "v2-bad2");
+    bad["on_failure"] = json!("stop");
+    assert_eq!(account.run("apply", &bad).code, 1);
+    // Options that somebody sets are completed, with the label of the version that failed.
+    let option = "&OptionSettings.member.1.Namespace=aws%3Aelasticbeanstalk%3Acommand\
+                  &OptionSettings.member.1.OptionName=Timeout&OptionSettings.member.1.Value=500";
+    call(&account, "UpdateEnvironment", option);
+    process::until("it is updated", || status(&account) == "Updating");
+    process::until("it is over", || status(&account) == "Ready");
+    // It begins with versions that are mixed, and only the events tell which one was completed.
+    let ran = account.run("apply", &wanted(&rolling(2), "v3-bad2"));
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert_eq!(versions(&account), [("v1".to_owned(), 4)].into());
+}
+
+#[test]
+fn an_environment_that_is_shown_late_is_waited_for() {
+    let Some(account) = account() else { return };
+    environment(&account, 2, &json!([]));
+    for (seconds, size, label) in [(1, 1, "v2"), (4, 2, "v3")] {
+        account.put("faults", json!([{ "kind": "lag", "seconds": seconds }]));
+        let ran = account.run("apply", &wanted(&rolling(size), label));
+        assert_eq!(ran.code, 0, "{seconds} s: {ran:?}");
+        account.put("faults", json!([]));
+        assert_eq!(versions(&account), [(label.to_owned(), 2)].into());
+    }
+}
