@@ -157,7 +157,9 @@ impl DelegatedExecutor {
         let spec = &self.context.spec;
         let has_failed = state == DelegatedRolloutState::Failed;
         match self.command {
-            _ if !state.is_over() || outcome == Outcome::RolledBack => false,
+            _ if !state.is_over() => false,
+            // What has gone back already, or belongs to somebody else by now.
+            _ if matches!(outcome, Outcome::RolledBack | Outcome::Locked) => false,
             // Also one that could not be ended any more, and has succeeded.
             Some(Command::Rollback) => can_redeploy(spec),
             Some(_) => false,

@@ -16,7 +16,7 @@ const MOST_REASONS: usize = 5;
 /// How long after the end of an update a command on an instance may go on, in milliseconds.
 const FINISH_WITHIN: u64 = 300_000;
 /// The status of an update that has just begun or ended.
-const HEALTH_TO_COME: &str = "Ready, with health of before";
+const HEALTH_TO_COME: &str = "Ready, health not refreshed yet";
 /// What Elastic Beanstalk says when it has completed something.
 const COMPLETIONS: [&str; 2] =
     ["Environment update completed successfully", "Successfully launched environment"];
