@@ -258,7 +258,7 @@ impl DelegatedExecutor {
         session: &mut Session<'_>,
     ) -> Outcome {
         let command = self.command.filter(|_| self.is_accepted);
-        let outcome = after_command(&self.context.spec, command, outcome);
+        let outcome = after_command(command, outcome);
         if outcome == Outcome::Succeeded {
             let message =
                 |left| format!("{} {} is {}, and {left}", found.kind, found.id, found.status);

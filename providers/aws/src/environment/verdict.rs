@@ -11,7 +11,7 @@ use rolling_provider::{DelegatedRollout, DelegatedRolloutState, Revision};
 use super::environment_look::{FoundEnvironment, is_deploying, runs, trouble};
 use crate::convert::timestamp;
 
-/// How many reasons are told.
+/// How many reasons are told of an update that is over.
 const MOST_REASONS: usize = 5;
 /// How long after the end of an update a command on an instance may go on, in milliseconds.
 const FINISH_WITHIN: u64 = 300_000;
@@ -61,7 +61,9 @@ pub(super) fn update(
     let reason = match state {
         DelegatedRolloutState::Succeeded => None,
         DelegatedRolloutState::Superseded => Some(SUPERSEDED.to_owned()),
-        _ => reason(found, events),
+        // Whoever waits sees it again at each look.
+        state if !state.is_over() => reason(found, events, 1),
+        _ => reason(found, events, MOST_REASONS),
     };
     let is_back = state == DelegatedRolloutState::RolledBack;
     let started = events.iter().filter_map(|event| timestamp(event.event_date())).min();
@@ -170,9 +172,9 @@ pub(super) fn tell_of_abort(events: &[EventDescription]) -> bool {
     })
 }
 
-/// Returns what went wrong: warnings and errors, the oldest first and each once, and instances that do
-/// not serve.
-fn reason(found: &FoundEnvironment, events: &[EventDescription]) -> Option<String> {
+/// Returns what went wrong, up to `most`: warnings and errors, the oldest first and each once, and
+/// instances that do not serve.
+fn reason(found: &FoundEnvironment, events: &[EventDescription], most: usize) -> Option<String> {
     let is_bad = |event: &&EventDescription| {
         matches!(
             event.severity(),
@@ -190,8 +192,8 @@ fn reason(found: &FoundEnvironment, events: &[EventDescription]) -> Option<Strin
             reasons.push(reason);
         }
     }
-    let more = reasons.len().saturating_sub(MOST_REASONS);
-    reasons.truncate(MOST_REASONS);
+    let more = reasons.len().saturating_sub(most);
+    reasons.truncate(most);
     reasons.extend((more > 0).then(|| format!("and {more} more")));
     (!reasons.is_empty()).then(|| reasons.join("; "))
 }

@@ -33,7 +33,7 @@ fn an_abort_that_nobody_has_seen_is_no_failure_to_go_back_after() {
     environment(&account, 3, &json!([]));
     for (id, label) in [("update", "v2"), ("own", "v3")] {
         let mut all = times();
-        all["eb_deploy"] = json!(4);
+        all["eb_deploy"] = json!(10);
         all["abort_request_id"] = json!(id);
         account.put("times", all);
         // It looks too seldom to see the environment Aborting.
@@ -55,8 +55,10 @@ fn an_abort_in_the_first_moment_is_made_once_it_is_possible() {
     let Some(account) = account() else { return };
     environment(&account, 3, &json!([]));
     let mut all = times();
-    all["eb_deploy"] = json!(6);
-    all["eb_abortable"] = json!(4);
+    // A busy machine starts the program slowly.
+    all["eb_deploy"] = json!(15);
+    all["eb_settings"] = json!(25);
+    all["eb_abortable"] = json!(8);
     account.put("times", all);
     let v2 = wanted(&rolling(1), "v2");
     let running = spawn(&account, &v2);
@@ -64,8 +66,7 @@ fn an_abort_in_the_first_moment_is_made_once_it_is_possible() {
     process::until("options are set", || status(&account) == "Updating");
     let early = account.run("abort", &v2);
     assert!(early.code != 0 && early.stdout.contains("its options are being changed"), "{early:?}");
-    process::until("they are set", || status(&account) == "Ready");
-    process::until("the version is deployed", || status(&account) == "Updating");
+    process::until("the version is deployed", || account.count(UPDATE) == 2);
     let aborted = account.run("abort", &v2);
     assert_eq!(aborted.code, 0, "{aborted:?}");
     assert_eq!(outcome(&aborted), "aborted");
@@ -75,11 +76,30 @@ fn an_abort_in_the_first_moment_is_made_once_it_is_possible() {
 }
 
 #[test]
+fn an_abort_beside_the_old_instances_goes_back() {
+    let Some(account) = account() else { return };
+    environment(&account, 2, &json!([]));
+    let mut all = times();
+    all["eb_deploy"] = json!(25);
+    account.put("times", all);
+    let v2 = wanted(&json!({ "policy": "Immutable" }), "v2");
+    let running = spawn(&account, &v2);
+    process::until("the first batch begins", || {
+        account.get("environments/web-prod")["batches"].as_array().is_some_and(|it| !it.is_empty())
+    });
+    let aborted = account.run("abort", &v2);
+    assert_eq!((aborted.code, outcome(&aborted)), (0, json!("aborted")), "{aborted:?}");
+    assert_eq!(versions(&account), [("v1".to_owned(), 2)].into());
+    let ran = process::end(running);
+    assert_eq!((ran.code, outcome(&ran)), (3, json!("rolled_back")), "{ran:?}");
+}
+
+#[test]
 fn a_rollback_in_the_clean_up_deploys_the_completed_version_again() {
     let Some(account) = account() else { return };
     environment(&account, 2, &json!([]));
     let mut all = times();
-    all["eb_cleanup"] = json!(12);
+    all["eb_cleanup"] = json!(25);
     account.put("times", all);
     let v2 = wanted(&json!({ "policy": "Immutable" }), "v2");
     let running = spawn(&account, &v2);
@@ -101,7 +121,8 @@ fn what_somebody_has_just_deployed_is_not_deployed_again() {
     account.shared();
     environment(&account, 2, &json!([]));
     let mut all = times();
-    all["eb_health"] = json!(15);
+    all["eb_deploy"] = json!(6);
+    all["eb_health"] = json!(25);
     account.put("times", all);
     call(&account, "UpdateEnvironment", "&VersionLabel=v2");
     process::until("it is updated", || status(&account) == "Updating");

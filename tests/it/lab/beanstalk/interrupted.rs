@@ -13,8 +13,8 @@ use crate::process::{self, Ran};
 /// Slow enough for programs to be started meanwhile, until [`hurry`].
 pub(super) fn slow(account: &Account) {
     let mut slow = times();
-    slow["eb_deploy"] = json!(8);
-    slow["eb_settings"] = json!(6);
+    slow["eb_deploy"] = json!(12);
+    slow["eb_settings"] = json!(10);
     account.put("times", slow);
 }
 
@@ -54,13 +54,15 @@ pub(super) fn outcome(ran: &Ran) -> Value {
 /// Returns the calls for an environment whose update is aborted, and deployed again.
 pub fn called() -> BTreeSet<String> {
     let Some(account) = account() else { return BTreeSet::new() };
-    environment(&account, 3, &json!([]));
+    // Batches enough for a program that starts slowly, on a machine busy with other tests.
+    environment(&account, 8, &json!([]));
     let rolling = json!({ "policy": "Rolling", "batch_size_type": "Fixed", "batch_size": 1 });
     let v2 = wanted(&rolling, "v2");
     slow(&account);
     let first = spawn(&account, &v2);
     process::until("one runs it", || versions(&account).contains_key("v2"));
-    assert_eq!(account.run("abort", &v2).code, 0);
+    let aborted = account.run("abort", &v2);
+    assert_eq!(aborted.code, 0, "{aborted:?}");
     process::end(first);
     account.called()
 }

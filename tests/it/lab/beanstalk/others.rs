@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 use serde_json::{Value, json};
 
 use super::commands::{call, rolling};
-use super::interrupted::{document, outcome, spawn, status};
+use super::interrupted::{document, hurry, outcome, slow, spawn, status};
 use super::{UPDATE, environment, times, versions, wanted, why};
 use crate::emulator::{Account, account};
 use crate::process;
@@ -24,8 +24,8 @@ fn a_command_that_is_not_taken_yet_never_hits_the_next_update() {
     account.shared();
     environment(&account, 2, &json!([]));
     let mut all = times();
-    all["eb_cleanup"] = json!(10);
-    all["eb_health"] = json!(20);
+    all["eb_cleanup"] = json!(25);
+    all["eb_health"] = json!(40);
     account.put("times", all);
     let v2 = wanted(&json!({ "policy": "Immutable" }), "v2");
     let running = spawn(&account, &v2);
@@ -50,7 +50,7 @@ fn what_somebody_begins_before_the_verdict_is_theirs() {
     account.shared();
     environment(&account, 4, &json!([]));
     let mut all = times();
-    all["eb_health"] = json!(20);
+    all["eb_health"] = json!(60);
     account.put("times", all);
     let running = spawn(&account, &wanted(&rolling(2), "v2-bad2"));
     process::until("it fails", || {
@@ -73,11 +73,13 @@ fn a_version_that_failed_is_nothing_to_go_back_to() {
     bad["on_failure"] = json!("stop");
     assert_eq!(account.run("apply", &bad).code, 1);
     // Options that somebody sets are completed, with the label of the version that failed.
+    slow(&account);
     let option = "&OptionSettings.member.1.Namespace=aws%3Aelasticbeanstalk%3Acommand\
                   &OptionSettings.member.1.OptionName=Timeout&OptionSettings.member.1.Value=500";
     call(&account, "UpdateEnvironment", option);
     process::until("it is updated", || status(&account) == "Updating");
     process::until("it is over", || status(&account) == "Ready");
+    hurry(&account);
     // It begins with versions that are mixed, and only the events tell which one was completed.
     let ran = account.run("apply", &wanted(&rolling(2), "v3-bad2"));
     assert_eq!(ran.code, 3, "{ran:?}");
