@@ -106,7 +106,7 @@ impl RolloutController for EnvironmentFleet {
         }
         let found = self.find_in(environment).await?;
         let mut shown = self.shown(&id, &found, (&own, is_newest), is_followed);
-        if shown.state == DelegatedRolloutState::Failed && self.is_aborted(&id, &own).await? {
+        if shown.state == DelegatedRolloutState::Failed && self.is_aborted(&id, &own, &events) {
             shown.state = DelegatedRolloutState::Cancelled;
         }
         Ok(Some(shown))
@@ -194,20 +194,13 @@ impl EnvironmentFleet {
 
     /// Whether somebody has aborted the update of this id, which is over. An abort may begin and end
     /// between two looks, and its events may have an id of their own.
-    async fn is_aborted(&self, id: &str, own: &[EventDescription]) -> Result<bool, ProviderError> {
-        let is_known = {
-            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.get(id).is_some_and(|update| update.is_aborted)
-        };
-        if is_known || tell_of_abort(own) {
-            return Ok(true);
-        }
+    fn is_aborted(&self, id: &str, own: &[EventDescription], events: &[EventDescription]) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = known.get(id).is_some_and(|update| update.is_aborted);
         let began = own.iter().filter_map(|event| event.event_date()).min();
-        let others = self.events(None).await?.into_iter();
-        let since: Vec<EventDescription> = others
-            .filter(|event| began.is_some_and(|began| event.event_date() >= Some(began)))
-            .collect();
-        Ok(tell_of_abort(&since))
+        let is_since = |event: &&EventDescription| began.is_some() && event.event_date() >= began;
+        let mut since = events.iter().filter(is_since);
+        is_known || tell_of_abort(own) || since.any(|event| tell_of_abort(slice::from_ref(event)))
     }
 
     /// Returns the events of the update of this id, or the newest ones; the newest first.

@@ -26,6 +26,14 @@ pub(super) fn call(account: &Account, action: &str, more: &str) {
     account.query("elasticbeanstalk", &form);
 }
 
+/// Waits until both instances run v2 and those of before go.
+pub(super) fn until_it_cleans_up(account: &Account) {
+    process::until("it cleans up", || {
+        let shown = account.get("environments/web-prod");
+        versions(account) == [("v2".to_owned(), 2)].into() && shown["abortable"] == false
+    });
+}
+
 #[test]
 fn an_abort_that_nobody_has_seen_is_no_failure_to_go_back_after() {
     let Some(account) = account() else { return };
@@ -103,10 +111,7 @@ fn a_rollback_in_the_clean_up_deploys_the_completed_version_again() {
     account.put("times", all);
     let v2 = wanted(&json!({ "policy": "Immutable" }), "v2");
     let running = spawn(&account, &v2);
-    process::until("it cleans up", || {
-        let shown = account.get("environments/web-prod");
-        versions(&account) == [("v2".to_owned(), 2)].into() && shown["abortable"] == false
-    });
+    until_it_cleans_up(&account);
     hurry(&account);
     let back = account.run("rollback", &v2);
     assert_eq!(back.code, 0, "{back:?}");

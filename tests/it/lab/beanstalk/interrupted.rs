@@ -28,7 +28,7 @@ pub(super) fn status(account: &Account) -> String {
 }
 
 /// Writes a document beside those that the test runs meanwhile.
-pub(super) fn document(account: &Account, wanted: &Value) -> PathBuf {
+fn document(account: &Account, wanted: &Value) -> PathBuf {
     let provider = json!({ "rolling": { "aws": { "region": "us-east-1" } } });
     let deployment = json!({ "rolling_deployment": { "web": wanted } });
     let document = json!({ "provider": provider, "resource": deployment });
@@ -39,8 +39,13 @@ pub(super) fn document(account: &Account, wanted: &Value) -> PathBuf {
 
 /// Starts an apply beside what the test runs meanwhile.
 pub(super) fn spawn(account: &Account, wanted: &Value) -> Child {
+    start(account, "apply", wanted)
+}
+
+/// Starts `name` beside what the test runs meanwhile.
+pub(super) fn start(account: &Account, name: &str, wanted: &Value) -> Child {
     let mut command = account.rolling();
-    command.args(["apply", "--output", "json"]).arg(document(account, wanted));
+    command.args([name, "--output", "json"]).arg(document(account, wanted));
     command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts")
 }
 

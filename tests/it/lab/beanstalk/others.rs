@@ -1,22 +1,14 @@
 //! Updates of somebody else before, during and after ours, and what is known to have failed before.
 
-use std::process::{Child, Stdio};
+use serde_json::json;
 
-use serde_json::{Value, json};
-
-use super::commands::{call, rolling};
-use super::interrupted::{document, hurry, outcome, slow, spawn, status};
+use super::commands::{call, rolling, until_it_cleans_up};
+use super::interrupted::{hurry, outcome, slow, spawn, start, status};
 use super::{UPDATE, environment, times, versions, wanted, why};
-use crate::emulator::{Account, account};
+use crate::emulator::account;
 use crate::process;
 
 const ABORT: &str = "elasticbeanstalk.AbortEnvironmentUpdate";
-
-fn start(account: &Account, command: &str, wanted: &Value) -> Child {
-    let mut running = account.rolling();
-    running.args([command, "--output", "json"]).arg(document(account, wanted));
-    running.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts")
-}
 
 #[test]
 fn a_command_that_is_not_taken_yet_never_hits_the_next_update() {
@@ -29,10 +21,7 @@ fn a_command_that_is_not_taken_yet_never_hits_the_next_update() {
     account.put("times", all);
     let v2 = wanted(&json!({ "policy": "Immutable" }), "v2");
     let running = spawn(&account, &v2);
-    process::until("it cleans up", || {
-        let shown = account.get("environments/web-prod");
-        versions(&account) == [("v2".to_owned(), 2)].into() && shown["abortable"] == false
-    });
+    until_it_cleans_up(&account);
     let late = start(&account, "abort", &v2);
     process::until("it is over", || status(&account) == "Ready");
     call(&account, "UpdateEnvironment", "&VersionLabel=v3");
