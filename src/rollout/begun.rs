@@ -40,7 +40,8 @@ fn begin_batch(state: &mut RolloutState, batch: &BatchStart) -> Event {
     if let Some(number) = batch.recorded {
         let hooks = state.record.as_ref().and_then(|record| record.hooks.as_ref());
         let continues = hooks.is_some_and(|hooks| hooks.open);
-        state.hooks.begin_batch(number, &batch.victims, continues);
+        let there = state.history.keys().cloned();
+        state.hooks.begin_batch(number, &batch.victims, there, continues);
     }
     let instances = batch.victims.iter().cloned().collect();
     let (launches, removed) = (batch.launches, batch.removed);

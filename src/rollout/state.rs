@@ -35,7 +35,7 @@ pub(crate) use accepted::is_marked_for;
 pub(crate) use gates::{GateState, Question};
 pub(crate) use halt::Halt;
 pub(crate) use history::InstanceHistory;
-pub(crate) use hooks::{DoneHook, FailedHook, HookRun, HookState, RunningHook};
+pub(crate) use hooks::{DoneHook, FailedHook, HookRun, HookState, OpenBatch, RunningHook};
 pub(crate) use in_place::{InPlaceState, UPDATE_SHOWS_IN};
 pub(crate) use lag::LOOKS_LAG;
 pub(crate) use launched::LaunchHistory;

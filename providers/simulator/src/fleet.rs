@@ -163,7 +163,7 @@ impl Simulator {
             in_lifecycle_hook: instance.is_held(now),
             lifecycle_name: None,
             healthy: true,
-            launched_at: Some(instance.launched_at),
+            launched_at: Some(whole_second(instance.launched_at)),
             protected: instance.protected,
             ignored: instance.tags.contains_key("rolling:ignore"),
             failed_in: instance.tags.get("rolling:failed").cloned(),
@@ -376,6 +376,11 @@ fn refused(operation: &str, message: String) -> ProviderError {
         attribute: None,
         remedy: None,
     }
+}
+
+/// Returns when the cloud says that something happened at `at`: EC2 and Kubernetes tell whole seconds.
+fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp(at.0 / 1000 * 1000)
 }
 
 /// Returns the made-up private address of an instance: `10.0.1.4` for the 260th that was launched.

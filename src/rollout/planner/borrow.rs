@@ -202,7 +202,7 @@ pub(super) fn standing(input: &Input<'_>, view: &View<'_>) -> Record {
             // The circuit breaker counts only failures of the restored revision from here on.
             (record.rolls_back, record.failures, record.last_failed) = (true, 0, None);
             record.reason = Some(reason.clone());
-            record.hooks = record.hooks.map(hook::going_back);
+            record.hooks = record.hooks.map(|hooks| hook::going_back(input, hooks));
         }
     } else if !found.leads_to(&target.goal()) {
         return begin(input, view, Some(found));

@@ -55,6 +55,8 @@ pub(crate) struct OpenBatch {
     pub(crate) number: u32,
     /// Its victims, without those that were released.
     pub(crate) victims: BTreeSet<InstanceId>,
+    /// The instances that were there when it began: none of them is launched by it.
+    pub(crate) there: BTreeSet<InstanceId>,
     /// Whether the cloud has accepted a launch of it, beside the fleet.
     pub(crate) has_launched: bool,
     /// Whether an engine before this one, or before a pause, may have begun it.
@@ -103,14 +105,16 @@ impl HookState {
         &mut self,
         number: u32,
         victims: &BTreeSet<InstanceId>,
+        there: impl IntoIterator<Item = InstanceId>,
         continues: bool,
     ) {
         // For an instance that is updated again it is run again.
         self.after_healthy_done.retain(|id| !victims.contains(id));
         let before = self.batch.take().filter(|batch| batch.number == number);
-        let mut batch = before.unwrap_or(OpenBatch {
+        let mut batch = before.unwrap_or_else(|| OpenBatch {
             number,
             victims: BTreeSet::new(),
+            there: there.into_iter().collect(),
             has_launched: false,
             continues,
         });

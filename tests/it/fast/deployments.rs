@@ -5,6 +5,7 @@
 mod attributes;
 mod cluster;
 mod failed;
+mod hooks;
 mod stateful_sets;
 mod success;
 mod third_parties;

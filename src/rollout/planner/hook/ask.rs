@@ -125,11 +125,6 @@ pub(super) fn group_for(
     due
 }
 
-/// Returns when the newest instance of the fleet was launched, by the cloud's clock.
-pub(super) fn latest_launch(input: &Input<'_>) -> Option<Timestamp> {
-    input.look.instances.values().filter_map(|instance| instance.launched_at).max()
-}
-
 /// Whether hooks go by batches here.
 pub(super) fn has_batches(input: &Input<'_>) -> bool {
     input.spec.pacing == Pacing::Batch && input.spec.hooks.follow_batches()

@@ -1,7 +1,8 @@
 //! The hooks at the end of a batch: `after_healthy`, then `after_batch`.
 //!
-//! The instances that a batch has launched are all that the cloud has launched since the batch before.
-//! Those that a batch has updated in place are its victims. So an engine that takes over after a crash
+//! The instances that a batch has launched are all that the cloud has launched since the batch before,
+//! by its clock, and all that this engine has seen appear since it began the batch: clouds tell whole
+//! seconds, and a batch may end in the second in which the next one launches. Those that a batch has updated in place are its victims. So an engine that takes over after a crash
 //! has the hooks run for the same instances.
 
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ use super::ask::{ask, group_for, has_batches};
 use super::noted::closed;
 use crate::model::spec::HookPoint;
 use crate::record::{HookRecord, InstanceSet, Record};
+use crate::rollout::state::OpenBatch;
 
 /// What is left of a batch.
 enum BatchRemainder {
@@ -100,17 +102,24 @@ fn left(input: &Input<'_>, view: &View<'_>) -> BatchRemainder {
 fn fresh(input: &Input<'_>, view: &View<'_>, hooks: &HookRecord) -> BTreeSet<InstanceId> {
     let is_of_it = |member: &&Member<'_>| match input.is_in_place() {
         true => hooks.open && is_member(input, hooks, member.id),
-        false => member.instance.launched_at.is_none_or(|at| hooks.since.is_none_or(|s| at > s)),
+        false => {
+            member.instance.launched_at.is_none_or(|at| hooks.since.is_none_or(|s| at > s))
+                || begun_here(input).is_some_and(|batch| !batch.there.contains(member.id))
+        }
     };
     let new = view.members.iter().filter(|m| m.is_new && !m.failed && m.soaked);
     new.filter(is_of_it).map(|member| member.id.clone()).collect()
 }
 
+/// Returns the current batch, where this engine has begun it.
+fn begun_here<'a>(input: &'a Input<'_>) -> Option<&'a OpenBatch> {
+    input.state.hooks.batch.as_ref().filter(|batch| !batch.continues)
+}
+
 /// Whether `id` was chosen in the current batch. Of a batch that is too large to be named in the
 /// record, and that an engine before this one has begun, every instance is.
 fn is_member(input: &Input<'_>, hooks: &HookRecord, id: &InstanceId) -> bool {
-    let known = input.state.hooks.batch.as_ref().filter(|batch| !batch.continues);
-    match known {
+    match begun_here(input) {
         Some(batch) => batch.victims.contains(id),
         None => hooks.members.has(id).unwrap_or(true),
     }
@@ -135,7 +144,7 @@ fn has_begun(
     hooks: &HookRecord,
     fresh: &BTreeSet<InstanceId>,
 ) -> bool {
-    if let Some(batch) = input.state.hooks.batch.as_ref().filter(|batch| !batch.continues) {
+    if let Some(batch) = begun_here(input) {
         return batch.has_launched || !batch.victims.is_empty() || !fresh.is_empty();
     }
     let stay = |member: &Member<'_>| hooks.members.has(member.id) == Some(true);

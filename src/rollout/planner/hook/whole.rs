@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use rolling_provider::Timestamp;
+
 use super::super::input::Input;
 use super::super::{Plan, Step};
-use super::ask::{ask, latest_launch};
+use super::ask::ask;
 use super::noted::noted;
 use super::open_batch::catch_up;
 use crate::model::event::Outcome;
@@ -17,7 +19,7 @@ use crate::record::{HookRecord, Record};
 pub(crate) fn begin(input: &Input<'_>, previous: Option<&Record>) -> Option<HookRecord> {
     let before = previous.is_some_and(|record| record.hooks.is_some());
     let some = before || input.spec.hooks != Hooks::default();
-    some.then(|| HookRecord { since: latest_launch(input), ..HookRecord::default() })
+    some.then(|| HookRecord { since: newest_of_revision(input), ..HookRecord::default() })
 }
 
 /// Brings what the record of a rollout under way says of hooks up to date, as `hooks`.
@@ -30,10 +32,28 @@ pub(crate) fn standing(input: &Input<'_>, hooks: Option<HookRecord>) -> Option<H
 }
 
 /// Returns what stands once the rollout has turned back.
-pub(crate) fn going_back(hooks: HookRecord) -> HookRecord {
+pub(crate) fn going_back(input: &Input<'_>, hooks: HookRecord) -> HookRecord {
     let (open, after_healthy_done, point) = (false, None, None);
-    HookRecord { open, after_healthy_done, point, went_back: false, prepared: false, ..hooks }
-        .next()
+    let since = hooks.since.max(newest_of_revision(input));
+    HookRecord {
+        open,
+        after_healthy_done,
+        point,
+        since,
+        went_back: false,
+        prepared: false,
+        ..hooks
+    }
+    .next()
+}
+
+/// Returns when the newest instance of the revision was launched, by the cloud's clock.
+///
+/// Others do not count: clouds tell whole seconds, and one that is replaced may have been launched in
+/// the same second as the first that replaces it.
+fn newest_of_revision(input: &Input<'_>) -> Option<Timestamp> {
+    let of_revision = input.look.instances.values().filter(|it| input.target.wants(it));
+    of_revision.filter_map(|instance| instance.launched_at).max()
 }
 
 /// Whether `before_rollout` is due, by what `record` says: nothing else comes before it.
