@@ -9,6 +9,7 @@ import sys
 import time
 import unittest
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import boto3
@@ -18,6 +19,7 @@ from botocore.validate import ParamValidator
 HERE = Path(__file__).resolve().parent
 COMMAND = "aws:elasticbeanstalk:command"
 SPLITTING = "aws:elasticbeanstalk:trafficsplitting"
+AT_ONCE = 6
 TAKEN_BACK = ("Immutable", "TrafficSplitting")
 QUICK = {
     "eb_deploy": 1, "eb_settings": 2, "eb_cleanup": 1, "eb_health": 0.2, "eb_timeout": 4,
@@ -48,6 +50,27 @@ def stop():
         process.stdin.close()
         process.wait()
         process.stdout.close()
+
+
+def cases(suite):
+    for each in suite:
+        yield from cases(each) if isinstance(each, unittest.TestSuite) else [each]
+
+
+def run(loader: unittest.TestLoader, module, names: list[str]) -> int:
+    """Runs the tests of a module, or those named: several at a time, since they mostly wait."""
+    wanted = loader.loadTestsFromNames(names, module) if names else loader.loadTestsFromModule(module)
+    serve()
+    try:
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            results = list(threads.map(lambda case: case.run(), cases(wanted)))
+    finally:
+        stop()
+    wrong = [found for result in results for found in result.errors + result.failures]
+    for case, told in wrong:
+        print(f"{case}\n{told}", file=sys.stderr)
+    print(f"{len(results)} tests, {len(wrong)} of them failed", file=sys.stderr)
+    return 1 if wrong or not results else 0
 
 
 class Beanstalk(unittest.TestCase):

@@ -17,9 +17,7 @@ except ImportError:
     python = str(lab.install(lab.DEFAULT))
     os.execv(python, [python, __file__, *sys.argv[1:]])
 
-from beanstalk_case import COMMAND, SPLITTING, TAKEN_BACK, Beanstalk, policy  # noqa: E402
-from beanstalk_case import serve as setUpModule  # noqa: E402, F401
-from beanstalk_case import stop as tearDownModule  # noqa: E402, F401
+from beanstalk_case import COMMAND, SPLITTING, TAKEN_BACK, Beanstalk, policy, run  # noqa: E402
 
 
 class Success(Beanstalk):
@@ -363,4 +361,4 @@ class Calls(Beanstalk):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    sys.exit(run(unittest.defaultTestLoader, sys.modules[__name__], sys.argv[1:]))

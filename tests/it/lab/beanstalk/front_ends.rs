@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{UPDATE, environment, sizes, thirty_percent, versions, wanted};
-use crate::emulator::{Account, account};
+use crate::emulator::{Account, account, three_at_once};
 use crate::lab::localstack;
 use crate::process;
 use crate::terraform_host::Plugin;
@@ -74,22 +74,15 @@ fn the_same_options_roll_an_environment_and_a_plain_group_alike() {
 
 #[test]
 fn terraform_json_rpc_and_ansible_deploy_what_the_command_line_plans() {
+    if account().is_some() {
+        three_at_once([terraform as fn(), ansible_and_json_rpc], |it| it());
+    }
+}
+
+fn terraform() {
     let Some(account) = account() else { return };
     environment(&account, 4, &json!([]));
     let config = wanted(&thirty_percent(), "v2");
-    let planned = account.run("plan", &config);
-    let shown = planned.lines()[0]["resources"][0]["plan"].clone();
-
-    let talk = |method: &str, params: Value| account.call(method, params);
-    let told = talk("resource.plan", json!({ "prior": null, "config": config }));
-    let replaced: Vec<u64> = told["batches"]
-        .as_array()
-        .expect("batches")
-        .iter()
-        .filter_map(|batch| batch["replaces"].as_u64())
-        .collect();
-    assert_eq!(replaced, batches(&shown), "{told}");
-
     let plugin = Plugin::start_as(account.rolling().env("TMPDIR", account.folder.path()));
     assert_eq!(plugin.configure(&json!({})), []);
     let planned = plugin.plan(None, &config);
@@ -105,18 +98,35 @@ fn terraform_json_rpc_and_ansible_deploy_what_the_command_line_plans() {
     assert!(format!("{:?}", failed.found).contains("Command failed on instance"), "{failed:?}");
     assert_eq!(versions(&account), [("v2".to_owned(), 4)].into());
     plugin.shut_down();
+}
+
+fn ansible_and_json_rpc() {
+    let Some(account) = account() else { return };
+    environment(&account, 4, &json!([]));
+    let config = wanted(&thirty_percent(), "v3");
+    let planned = account.run("plan", &config);
+    let shown = planned.lines()[0]["resources"][0]["plan"].clone();
+
+    let talk = |method: &str, params: Value| account.call(method, params);
+    let told = talk("resource.plan", json!({ "prior": null, "config": config }));
+    let replaced: Vec<u64> = told["batches"]
+        .as_array()
+        .expect("batches")
+        .iter()
+        .filter_map(|batch| batch["replaces"].as_u64())
+        .collect();
+    assert_eq!(replaced, batches(&shown), "{told}");
 
     let mut arguments = wanted(&thirty_percent(), "v3");
     arguments["_ansible_module_name"] = json!("rolling_deployment");
     let file = account.folder.path().join("arguments.json");
-    let before = account.count(UPDATE);
     for changed in [true, false] {
         std::fs::write(&file, arguments.to_string()).expect("arguments");
         let ran = process::run(account.rolling().arg(&file));
         let answer = ran.lines().remove(0);
         assert_eq!((ran.code, &answer["changed"]), (0, &json!(changed)), "{answer}");
     }
-    assert_eq!(account.count(UPDATE) - before, 1);
+    assert_eq!(account.count(UPDATE), 2, "the options, and the version");
     assert_eq!(versions(&account), [("v3".to_owned(), 4)].into());
 
     let id = json!({ "id": "elastic_beanstalk_environment/web-prod" });

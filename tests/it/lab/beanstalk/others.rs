@@ -17,13 +17,14 @@ fn a_command_that_is_not_taken_yet_never_hits_the_next_update() {
     environment(&account, 2, &json!([]));
     let mut all = times();
     all["eb_cleanup"] = json!(25);
-    all["eb_health"] = json!(40);
+    all["eb_health"] = json!(20);
     account.put("times", all);
     let v2 = wanted(&json!({ "policy": "Immutable" }), "v2");
     let running = spawn(&account, &v2);
     until_it_cleans_up(&account);
     let late = start(&account, "abort", &v2);
     process::until("it is over", || status(&account) == "Ready");
+    hurry(&account);
     call(&account, "UpdateEnvironment", "&VersionLabel=v3");
     let (late, ran) = (process::end(late), process::end(running));
     assert_eq!(account.count(ABORT), 0, "{late:?}");
