@@ -19,7 +19,9 @@ use crate::model::wait::Wait;
 use crate::record::Record;
 use crate::record::command::Command;
 use crate::rollout::control::CommandReply;
-use crate::rollout::delegated::{self, DelegatedContext, DelegatedDecision, Idle, can_redeploy};
+use crate::rollout::delegated::{
+    self, DelegatedContext, DelegatedDecision, Idle, as_rollout_of, can_redeploy,
+};
 use crate::rollout::planner::{self, Preflight};
 use crate::rollout::state::RolloutState;
 
@@ -73,7 +75,8 @@ impl DelegatedExecutor {
 
     async fn look_up_latest(&self) -> Result<Option<DelegatedRollout>, ProviderError> {
         let (clock, jitter) = (&*self.context.clock, self.context.caller.jitter);
-        with_retries(clock, jitter, || latest(Arc::clone(&self.fleet), None)).await
+        let found = with_retries(clock, jitter, || latest(Arc::clone(&self.fleet), None)).await?;
+        Ok(found.map(|found| as_rollout_of(&self.context.target, found)))
     }
 
     /// Starts over from `look`: nothing of ours is on the group, so the look is all that is known.

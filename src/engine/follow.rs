@@ -12,10 +12,11 @@ use super::schedule::Schedule;
 use super::session::Session;
 use super::shown::LastReported;
 use super::start_error::StartError;
-use crate::model::event::{DelegatedRolloutStep, Event, Outcome};
+use crate::model::event::{Cause, DelegatedRolloutStep, Event, Outcome};
 use crate::record::command::Command;
 use crate::rollout::delegated::{
-    self, DelegatedDecision, FollowOutcome, Following, after_command, foreign, unsettled,
+    self, DelegatedDecision, FollowOutcome, Following, after_command, as_rollout_of, foreign,
+    unsettled,
 };
 
 impl DelegatedExecutor {
@@ -67,7 +68,9 @@ impl DelegatedExecutor {
         id: Option<&str>,
         session: &mut Session<'_>,
     ) -> Result<Option<DelegatedRollout>, ProviderError> {
-        self.context.ask(None, session, |fleet| latest(fleet, id.map(str::to_owned))).await
+        let ask = |fleet| latest(fleet, id.map(str::to_owned));
+        let found = self.context.ask(None, session, ask).await?;
+        Ok(found.map(|found| as_rollout_of(&self.context.target, found)))
     }
 
     /// Starts a refresh, or joins the one that another process was faster to start. Returns its id,
@@ -242,8 +245,9 @@ impl DelegatedExecutor {
         session: &mut Session<'_>,
     ) {
         let reason = self.explain(found, unhealthy).await;
-        let template = self.context.look.template.as_ref();
-        if let Some(to) = template.map(|found| self.context.target.resolve(found).clone()) {
+        let before = found.completed_before.as_ref();
+        let to = before.or(self.context.look.template.as_ref());
+        if let Some(to) = to.map(|to| self.context.target.resolve(to).clone()) {
             let asked = self.command == Some(Command::Rollback);
             session.send(self.context.clock.now(), Event::RollingBack { reason, to, asked });
         }
@@ -339,6 +343,9 @@ impl DelegatedExecutor {
 
     pub(super) fn leave_alone(&mut self, reason: String) -> Outcome {
         self.context.fail(reason);
+        if let Some(halt) = &mut self.context.state.direction.halt {
+            halt.cause = Some(Cause::Others);
+        }
         Outcome::Locked
     }
 }

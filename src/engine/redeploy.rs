@@ -37,7 +37,7 @@ impl DelegatedExecutor {
         let jitter = self.context.caller.jitter;
         let mut polls = Schedule::polling(self.context.spec.poll_interval, jitter);
         let (mut shown, mut changed) = (LastReported::default(), Vec::new());
-        let mut changed_at = None;
+        let (mut changed_at, mut busy) = (None, None);
         let deadline = clock.now() + PREPARED_WITHIN;
         let mut has_waited = false;
         loop {
@@ -68,14 +68,17 @@ impl DelegatedExecutor {
                     );
                     return Err(self.context.fail(message));
                 }
-                Preparation::Changed(_) | Preparation::Changing => {}
+                Preparation::Changed(_) => {}
+                Preparation::Busy(with) => busy = Some(with),
             }
             has_waited = true;
+            let what = (!changed.is_empty()).then(|| changed.join("; "));
+            let detail = what.or(busy.take());
             if now > deadline {
-                let message = "the platform's settings are still being changed after 30m";
-                return Err(self.context.fail(message.to_owned()));
+                let what = detail.map_or(String::new(), |what| format!(": {what}"));
+                let message = format!("the platform is still busy after 30m{what}");
+                return Err(self.context.fail(message));
             }
-            let detail = (!changed.is_empty()).then(|| changed.join("; "));
             let (kind, instances) = (WaitKind::Change, Vec::new());
             shown.wait_for(vec![Wait { kind, instances, detail, deadline }], now, session);
             session.pause(&*clock, polls.pause()).await;
@@ -102,7 +105,7 @@ impl DelegatedExecutor {
             Ok(preparation) => Ok(preparation),
             // It is busy with what was set a moment ago.
             Err(error) if error.kind == ErrorKind::Conflict && !changed.is_empty() => {
-                Ok(Preparation::Changing)
+                Ok(Preparation::Busy(error.message))
             }
             Err(error) if error.kind == ErrorKind::Conflict => {
                 Err(self.leave_alone(with_remedy(&error)))

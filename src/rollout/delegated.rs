@@ -21,7 +21,9 @@ pub(crate) use conditions::refuse;
 pub(crate) use environment_settings::{
     batch_sizes, changed_options, environment_phrases, environment_settings,
 };
-pub(crate) use follow::{DelegatedDecision, Idle, cause, is_done, old, status, unhealthy, verdict};
+pub(crate) use follow::{
+    DelegatedDecision, Idle, as_rollout_of, cause, is_done, old, status, unhealthy, verdict,
+};
 pub(crate) use following::{FollowOutcome, Following, unsettled};
 pub(crate) use found::{DelegatedContext, foreign, is_obeyed};
 pub(crate) use instance_refresh::{Bounds, bounds, phrases, preferences};

@@ -83,8 +83,8 @@ pub enum Preparation {
     Done,
     /// They were changed now, which takes a while, or would have been: what, as phrases.
     Changed(Vec<String>),
-    /// They are being changed.
-    Changing,
+    /// The platform is busy, perhaps with them: with what, as a phrase.
+    Busy(String),
 }
 
 /// What a platform goes by, made by the pure code of the engine. An adapter only spells it.
@@ -252,6 +252,17 @@ pub struct DelegatedRollout {
     pub to: Option<Revision>,
     /// What the platform's own history calls completed before it; `None` where there is none.
     pub completed_before: Option<Revision>,
+    /// What it takes back, where it deploys what was completed before that again.
+    pub takes_back: Option<TakenBack>,
+}
+
+/// A rollout that did not succeed, and that the next one takes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenBack {
+    /// What every instance was to run.
+    pub to: Revision,
+    /// Why it did not succeed, in the platform's own text.
+    pub reason: Option<String>,
 }
 
 impl DelegatedRollout {
@@ -268,6 +279,7 @@ impl DelegatedRollout {
             started: Timestamp::default(),
             to: Some(to),
             completed_before: None,
+            takes_back: None,
         }
     }
 }

@@ -40,7 +40,7 @@ pub use controller::{ControllerSettings, ControllerStatus, Extent, Share};
 pub use delegated_rollout::{
     Cancellation, DelegatedRollout, DelegatedRolloutState, DelegatedSettings, DeploymentPolicy,
     EnvironmentOption, EnvironmentSettings, InstanceRefreshPreferences, Preparation,
-    RolloutController, SetAside,
+    RolloutController, SetAside, TakenBack,
 };
 pub use error::{Effect, ErrorKind, ProviderError};
 pub use fleet::{Activity, ActivityKind, Alarm, Done, Examination, Fleet, TerminatedInstance};

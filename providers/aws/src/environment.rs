@@ -2,6 +2,7 @@
 //! tells success from failure is what each instance runs.
 
 mod environment_look;
+mod events_before;
 mod resolve;
 mod update;
 mod verdict;
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use rolling_provider::{
     Action, Activity, Clock, Done, Examination, Fleet, Observation, ProviderError, Revision,
-    RolloutController, Target, Timestamp,
+    RolloutController, TakenBack, Target, Timestamp,
 };
 
 use crate::clock::ClockRef;
@@ -49,6 +50,8 @@ struct KnownUpdate {
     is_aborted: bool,
     /// The version of the last completed one before it.
     completed_before: Option<Revision>,
+    /// What it takes back.
+    takes_back: Option<TakenBack>,
 }
 
 #[async_trait]

@@ -162,6 +162,7 @@ fn described(instance_refresh: &Described) -> DelegatedRollout {
         started: convert::timestamp(instance_refresh.start_time()).unwrap_or_default(),
         to: template.and_then(convert::specified),
         completed_before: None,
+        takes_back: None,
     }
 }
 

@@ -33,8 +33,8 @@ pub(crate) async fn status(arguments: &Arguments, follow: bool, context: &Proces
             }
             shown = now;
         }
-        for (followed, (_, rollout)) in followed.iter_mut().zip(&prepared) {
-            followed.look(rollout);
+        for (followed, (resource, rollout)) in followed.iter_mut().zip(&prepared) {
+            followed.look(rollout, &resource.spec);
         }
         if !follow {
             return 0;

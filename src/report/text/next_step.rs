@@ -39,6 +39,10 @@ pub(crate) enum NextStep {
     Decide,
     /// Wait for another engine.
     Wait,
+    /// Wait for a rollout of the platform by another document, or end it.
+    WaitForPlatform,
+    /// Wait for what somebody else does.
+    WaitForOthers,
     /// See what is so now.
     LookAgain,
 }
@@ -67,6 +71,8 @@ impl NextStep {
         match report.outcome {
             Outcome::Succeeded => NextStep::Nothing,
             Outcome::Locked if report.overtaken => NextStep::LookAgain,
+            Outcome::Locked if still_running => NextStep::WaitForPlatform,
+            Outcome::Locked if report.cause == Some(Cause::Others) => NextStep::WaitForOthers,
             Outcome::Locked => NextStep::Wait,
             _ if still_running => NextStep::Follow,
             Outcome::Paused if report.cause == Some(Cause::Superseded) => NextStep::LeaveToAnother,
@@ -133,6 +139,11 @@ impl NextStep {
             }
             NextStep::Decide => (*decide).to_owned(),
             NextStep::Wait => (*wait).to_owned(),
+            NextStep::WaitForPlatform => format!(
+                "wait for it to end, or end it with `rolling abort` and the document that it was begun \
+                 with; then {again}"
+            ),
+            NextStep::WaitForOthers => format!("wait for that to end, then {again}"),
             NextStep::LookAgain => (*look).to_owned(),
         }
     }

@@ -86,10 +86,6 @@ const WORDING: Wording<'static> = Wording {
     look: "`rolling status` shows the current state, and apply continues from it",
 };
 
-/// How somebody waits for a rollout of the platform by another document.
-const WAIT_FOR_PLATFORM: &str =
-    "wait for it to end, or end it with `rolling abort` and the document that it was begun with";
-
 /// Returns the platform's own rollout that goes on although no engine follows it.
 fn still_running(report: &Report) -> Option<&DelegatedRolloutReport> {
     report
@@ -161,11 +157,7 @@ pub fn report(name: &str, report: &Report) -> String {
         (None, Outcome::Locked) => lines.extend(left_to_another(report)),
         (None, _) => lines.extend(left_behind(report)),
     }
-    let wording = match report.delegated_rollout {
-        Some(_) => Wording { wait: WAIT_FOR_PLATFORM, ..WORDING },
-        None => WORDING,
-    };
-    lines.push(format!("  next       {}", NextStep::after(report).sentence(&wording)));
+    lines.push(format!("  next       {}", NextStep::after(report).sentence(&WORDING)));
     printable::join(&lines)
 }
 

@@ -18,6 +18,7 @@ pub(super) fn delegated(state: DelegatedRolloutState, to: Option<&str>) -> Deleg
         started: Timestamp(0),
         to: to.map(Into::into),
         completed_before: None,
+        takes_back: None,
     }
 }
 

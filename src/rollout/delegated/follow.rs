@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rolling_provider::{
     Activity, DelegatedRollout, DelegatedRolloutState, Instance, InstanceId, Lifecycle,
-    Observation, SetAside, Target, TargetState, Timestamp,
+    Observation, Revision, SetAside, Target, TargetState, Timestamp,
 };
 
 use crate::model::event::Outcome;
@@ -43,6 +43,28 @@ pub(crate) fn next<'a>(
         None if is_done(spec, target, look) => DelegatedDecision::Nothing,
         None => DelegatedDecision::Start,
     }
+}
+
+/// Returns `delegated` as whoever wants the revision of `target` takes it: one that takes the rollout to
+/// it back is that rollout, on its way back.
+pub(crate) fn as_rollout_of(target: &Target, delegated: DelegatedRollout) -> DelegatedRollout {
+    let is_wanted = |revision: &Revision| target.resolve(revision) == &target.revision;
+    let takes_back = delegated.takes_back.as_ref().filter(|it| is_wanted(&it.to));
+    let Some(takes_back) = takes_back.filter(|_| !leads_there(&delegated, target)).cloned() else {
+        return delegated;
+    };
+    let state = match delegated.state {
+        DelegatedRolloutState::Pending
+        | DelegatedRolloutState::Rolling
+        | DelegatedRolloutState::Baking => DelegatedRolloutState::RollingBack,
+        DelegatedRolloutState::Succeeded => DelegatedRolloutState::RolledBack,
+        DelegatedRolloutState::RolledBack | DelegatedRolloutState::Failed => {
+            DelegatedRolloutState::RollbackFailed
+        }
+        state => state,
+    };
+    let rollback_reason = takes_back.reason.or(delegated.rollback_reason);
+    DelegatedRollout { state, to: Some(takes_back.to), rollback_reason, ..delegated }
 }
 
 /// Whether `delegated` leads to the revision that `target` is to run.

@@ -101,12 +101,14 @@ impl<'a> DelegatedContext<'a> {
                     "no instance has to be replaced, but {message}: an apply waits until they serve"
                 )
             }
-            DelegatedDecision::Join(delegated) => format!(
-                "{} {} is under way and is followed ({})",
-                delegated.kind,
-                delegated.id,
-                summary(delegated)
-            ),
+            DelegatedDecision::Join(delegated) => {
+                let DelegatedRollout { kind, id, state, takes_back, .. } = delegated;
+                let is_back = *state == DelegatedRolloutState::RollingBack;
+                let takes_back = takes_back.as_ref().filter(|_| is_back);
+                let back = takes_back.map_or(String::new(), |it| format!(", takes {} back", it.to));
+                let summary = summary(delegated);
+                format!("{kind} {id} is under way{back} and is followed ({summary})")
+            }
             DelegatedDecision::Foreign(delegated) => {
                 format!("{}: an apply does nothing while it runs", foreign(delegated))
             }

@@ -75,6 +75,7 @@ impl RolloutController for Scripted {
             started: Timestamp(0),
             to: Some("v2".into()),
             completed_before: None,
+            takes_back: None,
         }))
     }
 

@@ -6,6 +6,7 @@ mod ends;
 mod front_ends;
 mod interrupted;
 mod others;
+mod rollbacks;
 
 pub use interrupted::called;
 

@@ -16,6 +16,9 @@ const VERSIONS: &str = "DescribeApplicationVersions";
 const LABEL: &str = "elastic_beanstalk_environment/version_label";
 const NAME: &str = "elastic_beanstalk_environment/name";
 
+/// What to do about an environment that is terminated.
+pub(super) const ANOTHER: &str = "nothing is deployed to it any more: name another environment";
+
 /// The namespaces whose options say how a version is deployed, and to what kind of environment.
 const NAMESPACES: [&str; 5] = [
     "aws:elasticbeanstalk:command",
@@ -130,7 +133,9 @@ impl EnvironmentFleet {
                 let name = &self.environment.name;
                 let message = format!("environment {name:?} is {}", status.as_str());
                 let error = ProviderError::invalid("check the environment", NAME, message);
-                Err(error.as_conflict().with_remedy("wait until it is Ready"))
+                let is_launching = *status == EnvironmentStatus::Launching;
+                let remedy = if is_launching { "wait until it is Ready" } else { ANOTHER };
+                Err(error.as_conflict().with_remedy(remedy))
             }
             _ => Ok(()),
         }

@@ -15,10 +15,9 @@ use rolling_provider::{
 };
 
 use super::environment_look::{FoundEnvironment, is_deploying};
-use super::resolve::is_pending;
-use super::verdict::{
-    KIND, UpdateContext, completed_before, is_health_old, tell_of_abort, tell_of_options,
-};
+use super::events_before::{completed_before, taken_back};
+use super::resolve::{ANOTHER, is_pending};
+use super::verdict::{KIND, UpdateContext, is_health_old, tell_of_abort, tell_of_options};
 use super::{EnvironmentFleet, KnownUpdate, SERVICE};
 use crate::error::from_sdk;
 
@@ -50,9 +49,13 @@ impl RolloutController for EnvironmentFleet {
         let changed: Vec<EnvironmentOption> =
             wanted.filter(|it| options.get(it.name) != Some(&it.value)).collect();
         let is_ready = environment.status() == Some(&EnvironmentStatus::Ready);
+        let name = &self.environment.name;
         match (is_ready, changed.is_empty()) {
             (true, true) => return Ok(Preparation::Done),
-            (false, true) => return Ok(Preparation::Changing),
+            (false, true) => {
+                let status = environment.status().map_or("busy", |status| status.as_str());
+                return Ok(Preparation::Busy(format!("environment {name} is {status}")));
+            }
             (false, false) => return Err(self.busy(&environment)),
             (true, false) => {}
         }
@@ -86,6 +89,10 @@ impl RolloutController for EnvironmentFleet {
             environment = self.describe().await?;
         }
         let events = self.events(None).await?;
+        if id.is_none() && environment.status() == Some(&EnvironmentStatus::Ready) {
+            // The newest update may have begun since that was read.
+            environment = self.describe().await?;
+        }
         let is_followed = id.is_some();
         let newest = newest_update(&events);
         let Some(id) = id.or(newest).map(str::to_owned) else { return Ok(None) };
@@ -109,6 +116,11 @@ impl RolloutController for EnvironmentFleet {
         if shown.state == DelegatedRolloutState::Failed && self.is_aborted(&id, &own, &events) {
             shown.state = DelegatedRolloutState::Cancelled;
         }
+        let takes_back = shown.to.as_ref().and_then(|to| taken_back(&events, &id, to));
+        self.note(&id, |update| {
+            update.takes_back = takes_back.or(update.takes_back.take());
+            shown.takes_back.clone_from(&update.takes_back);
+        });
         Ok(Some(shown))
     }
 
@@ -237,7 +249,11 @@ impl EnvironmentFleet {
         let message = format!("environment {name:?} is {status}, by somebody else");
         let at = "elastic_beanstalk_environment/name";
         let error = ProviderError::invalid(UPDATE, at, message).as_conflict();
-        error.with_remedy("wait until it is Ready, and then apply")
+        let is_going = matches!(
+            environment.status(),
+            Some(EnvironmentStatus::Terminating | EnvironmentStatus::Terminated)
+        );
+        error.with_remedy(if is_going { ANOTHER } else { "wait until it is Ready, and then apply" })
     }
 }
 

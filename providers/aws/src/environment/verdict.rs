@@ -1,8 +1,6 @@
 //! How an update stands, purely: by what each instance runs, and not by what an event says. An event
 //! may call a success a failure, and the other way round.
 
-use std::collections::BTreeSet;
-
 use aws_sdk_elasticbeanstalk::types::{
     EnvironmentStatus, EventDescription, EventSeverity, SingleInstanceHealth,
 };
@@ -17,15 +15,12 @@ const MOST_REASONS: usize = 5;
 const FINISH_WITHIN: u64 = 300_000;
 /// The status of an update that has just begun or ended.
 const HEALTH_TO_COME: &str = "Ready, health not refreshed yet";
-/// What Elastic Beanstalk says when it has completed something.
-const COMPLETIONS: [&str; 2] =
-    ["Environment update completed successfully", "Successfully launched environment"];
 /// What is known of an update after which another one has begun.
 const SUPERSEDED: &str = "something else has begun since, so that nothing tells how it ended";
+/// What Elastic Beanstalk says first of an update.
+pub(super) const BEGINS: &str = "update is starting";
 /// What Elastic Beanstalk says of an update that changes options, and deploys no version.
-const OF_OPTIONS: &str = "configuration settings";
-/// What it says of a deployment that failed.
-const FAILED: &str = "Failed to deploy application";
+pub(super) const OF_OPTIONS: &str = "configuration settings";
 /// How Elastic Beanstalk gives a deployment up by itself.
 const GIVES_UP: &str = "aborting the operation";
 /// What it says of every deployment that it did not complete.
@@ -78,6 +73,7 @@ pub(super) fn update(
         started: started.unwrap_or_default(),
         to,
         completed_before: None,
+        takes_back: None,
     }
 }
 
@@ -109,7 +105,9 @@ fn state(
         found.refreshed_at.zip(newest).map(|(health, newest)| health.0.checked_sub(newest.0));
     let is_seen = since.flatten();
     let is_new = is_seen.is_some_and(|since| since < FINISH_WITHIN);
+    let is_beginning = events.len() == 1 && events.iter().all(|event| says(event, BEGINS));
     match labels.first().copied().flatten() {
+        _ if is_beginning => DelegatedRolloutState::Pending,
         _ if is_followed && (events.len() < 2 || is_seen.is_none() || labels.is_empty()) => {
             DelegatedRolloutState::Pending
         }
@@ -126,41 +124,20 @@ fn state(
     }
 }
 
+/// Whether `event` says `what`.
+pub(super) fn says(event: &EventDescription, what: &str) -> bool {
+    event.message().is_some_and(|message| message.contains(what))
+}
+
 /// Whether the health of the instances is older than the newest of `events`.
 pub(super) fn is_health_old(found: &FoundEnvironment, events: &[EventDescription]) -> bool {
     let newest = events.iter().filter_map(|event| timestamp(event.event_date())).max();
     found.refreshed_at.zip(newest).is_some_and(|(health, newest)| health < newest)
 }
 
-/// Returns the version that the newest completed update before the one of `id` deployed, or the one that
-/// the environment was launched with. `events` are the environment's, the newest first.
-pub(super) fn completed_before(events: &[EventDescription], id: &str) -> Option<Revision> {
-    let before = events.iter().skip_while(|event| event.request_id() != Some(id));
-    let before: Vec<_> = before.filter(|event| event.request_id() != Some(id)).collect();
-    let says = |event: &EventDescription, what: &str| {
-        event.message().is_some_and(|message| message.contains(what))
-    };
-    // A change of options is completed with the label of the moment, whatever became of that version.
-    let of_options: BTreeSet<_> =
-        before.iter().filter(|it| says(it, OF_OPTIONS)).map(|it| it.request_id()).collect();
-    let mut failed = BTreeSet::new();
-    for event in before {
-        if says(event, FAILED) {
-            failed.insert(event.version_label());
-        }
-        let is_completion = COMPLETIONS.iter().any(|it| says(event, it));
-        let is_of_options = of_options.contains(&event.request_id());
-        if is_completion && !is_of_options && !failed.contains(&event.version_label()) {
-            return event.version_label().map(Revision::new);
-        }
-    }
-    None
-}
-
 /// Whether `events` say that an update changes options.
 pub(super) fn tell_of_options(events: &[EventDescription]) -> bool {
-    let mut messages = events.iter().filter_map(|event| event.message());
-    messages.any(|message| message.contains(OF_OPTIONS))
+    events.iter().any(|event| says(event, OF_OPTIONS))
 }
 
 /// Whether `events` say that somebody has aborted an update. What they say of one is not documented; what
@@ -172,22 +149,37 @@ pub(super) fn tell_of_abort(events: &[EventDescription]) -> bool {
     })
 }
 
-/// Returns what went wrong, up to `most`: warnings and errors, the oldest first and each once, and
-/// instances that do not serve.
+/// Returns what went wrong, up to `most`: warnings and errors, and instances that do not serve.
 fn reason(found: &FoundEnvironment, events: &[EventDescription], most: usize) -> Option<String> {
+    let is_idle = |it: &&SingleInstanceHealth| !is_deploying(it) && runs(it).is_none();
+    let idle = found.instances.iter().filter(is_idle);
+    let idle = idle.map(|it| format!("{}: {}", it.instance_id().unwrap_or("?"), trouble(it)));
+    some_of(warnings(events).chain(idle), most)
+}
+
+/// Returns the warnings and errors of `events`, which are the newest first: the oldest first.
+fn warnings<'a>(
+    events: impl IntoIterator<Item = &'a EventDescription, IntoIter: DoubleEndedIterator>,
+) -> impl Iterator<Item = String> {
     let is_bad = |event: &&EventDescription| {
         matches!(
             event.severity(),
             Some(EventSeverity::Warn | EventSeverity::Error | EventSeverity::Fatal)
         )
     };
-    let told = events.iter().rev().filter(is_bad).filter_map(|event| event.message());
-    let told = told.map(|message| message.trim().to_owned());
-    let is_idle = |it: &&SingleInstanceHealth| !is_deploying(it) && runs(it).is_none();
-    let idle = found.instances.iter().filter(is_idle);
-    let idle = idle.map(|it| format!("{}: {}", it.instance_id().unwrap_or("?"), trouble(it)));
+    let told = events.into_iter().rev().filter(is_bad).filter_map(|event| event.message());
+    told.map(|message| message.trim().to_owned())
+}
+
+/// Returns what `events` say that went wrong with an update.
+pub(super) fn told_reason(events: &[&EventDescription]) -> Option<String> {
+    some_of(warnings(events.iter().copied()), MOST_REASONS)
+}
+
+/// Returns up to `most` of these reasons, each once.
+fn some_of(all: impl Iterator<Item = String>, most: usize) -> Option<String> {
     let mut reasons: Vec<String> = Vec::new();
-    for reason in told.chain(idle) {
+    for reason in all {
         if !reason.is_empty() && !reasons.contains(&reason) {
             reasons.push(reason);
         }
@@ -289,32 +281,6 @@ mod tests {
             let found = update_of(status.clone(), &instances, refreshed_at, events);
             assert_eq!(format!("{:?}", found.state), wanted, "{status:?} {instances:?}");
         }
-    }
-
-    #[test]
-    fn what_was_completed_before_an_update_is_in_the_events_before_it() {
-        let of = |id: &str, label: &str, message: &str| {
-            let event = event(10, EventSeverity::Info, message);
-            let mut told = EventDescription::builder().message(message).request_id(id);
-            told = told.version_label(label).set_event_date(event.event_date().copied());
-            told.build()
-        };
-        let done = "Environment update completed successfully.";
-        let events = [
-            of("r-4", "v4", done),
-            of("r-3", "v3", "Failed to deploy application."),
-            of("r-2", "v2", "Failed to deploy application."),
-            // Options, set while the label was that of a failed version.
-            of("r-1b", "v2", done),
-            of("r-1b", "v2", "Updating environment web-prod's configuration settings."),
-            of("r-1", "v1", done),
-            of("r-0", "v0", "Successfully launched environment: web-prod"),
-        ];
-        let before = |id: &str| completed_before(&events, id).map(|it| it.to_string());
-        assert_eq!(before("r-4").as_deref(), Some("v1"));
-        assert_eq!(before("r-3").as_deref(), Some("v1"));
-        assert_eq!(before("r-1").as_deref(), Some("v0"));
-        assert_eq!(before("r-0"), None);
     }
 
     #[test]

@@ -45,10 +45,10 @@ pub(super) fn spawn(account: &Account, wanted: &Value) -> Child {
     start(account, "apply", wanted)
 }
 
-/// Starts `name` beside what the test runs meanwhile.
-pub(super) fn start(account: &Account, name: &str, wanted: &Value) -> Child {
+/// Starts a subcommand, with its options, beside what the test runs meanwhile.
+pub(super) fn start(account: &Account, subcommand: &str, wanted: &Value) -> Child {
     let mut command = account.rolling();
-    command.args([name, "--output", "json"]).arg(document(account, wanted));
+    command.args(subcommand.split(' ')).args(["--output", "json"]).arg(document(account, wanted));
     command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts")
 }
 
