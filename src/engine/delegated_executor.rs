@@ -126,8 +126,11 @@ impl RolloutExecutor for DelegatedExecutor {
             DelegatedDecision::Nothing | DelegatedDecision::Foreign(_) => Ok(()),
             DelegatedDecision::Join(_) => self.context.may_roll(false).await,
             DelegatedDecision::Start => {
-                delegated::refuse(spec, target, look, self.context.size())?;
-                self.context.may_roll(true).await
+                let size = self.context.size();
+                delegated::refuse(spec, target, look, size)?;
+                self.context.may_roll(true).await?;
+                let settings = delegated::settings(spec, size)?;
+                rollout_controller(&*self.fleet)?.check(&settings).await
             }
         }
     }

@@ -98,7 +98,7 @@ fn heading(name: &str, preview: &Preview) -> Vec<String> {
         Some(from) if from == to && preview.batches.is_empty() => {
             format!("to {to}, which its instances run already")
         }
-        Some(from) if from == to => format!("to {to}, which some instances run already"),
+        Some(from) if from == to => format!("to {to}, which is set already, and not run by all"),
         Some(from) => format!("from {from} to {to}"),
         None => format!("from an unknown revision to {to}"),
     };

@@ -17,6 +17,14 @@ pub trait RolloutController: Send + Sync {
     /// Returns what the platform calls such a rollout, for messages: `instance refresh`.
     fn kind(&self) -> &'static str;
 
+    /// Has the platform check `settings` before anything is changed. Reads only.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Invalid`] for what it would refuse, by the attribute of the document.
+    async fn check(&self, _settings: &DelegatedSettings) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
     /// Brings the platform's own settings to `settings`, where it keeps them apart from a rollout.
     /// Called until it is [`Preparation::Done`], and changes nothing that is so already; without
     /// `may_change`, nothing at all.

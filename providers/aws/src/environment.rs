@@ -1,6 +1,7 @@
 //! An Elastic Beanstalk environment as a fleet. Elastic Beanstalk itself deploys a version to it; what
 //! tells success from failure is what each instance runs.
 
+mod check_options;
 mod environment_look;
 mod events_before;
 mod resolve;

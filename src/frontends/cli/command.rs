@@ -16,6 +16,7 @@ use crate::document::{Diagnostic, PROVIDER};
 use crate::engine::ControlOutcome;
 use crate::host::process_context::ProcessContext;
 use crate::host::stdout::print_line;
+use crate::model::event::Outcome;
 use crate::model::printable;
 use crate::record::command::Command;
 use crate::report::exit_codes::{FAILED, exit_code};
@@ -119,7 +120,12 @@ fn tell_done(command: Command, name: &str, why: &str, args: &Arguments) -> u8 {
 fn tell(command: Command, name: &str, commanded: &ControlOutcome, args: &Arguments) -> u8 {
     let as_asked = commanded.is_as_asked(command);
     let (message, ended) = match commanded {
-        ControlOutcome::RanHere(report) => (text::report(name, report), exit_code(report.outcome)),
+        ControlOutcome::RanHere(report) => {
+            let is_late = report.outcome == Outcome::Succeeded && !as_asked;
+            let late = is_late.then(|| format!("{name}: too late to {}\n", command.name()));
+            let told = text::report(name, report);
+            (late.unwrap_or_default() + &told, exit_code(report.outcome))
+        }
         other => {
             let answer = other.answer(command).map(|answer| answer.message);
             let message = format!("{name}: {}", answer.unwrap_or_default());

@@ -161,7 +161,7 @@ pub(crate) fn fleet(instances: &[InstanceReport]) -> String {
     let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     for instance in instances {
         let revision =
-            instance.revision.as_ref().map_or("an unknown revision".into(), ToString::to_string);
+            instance.revision.as_ref().map_or("no known revision".into(), ToString::to_string);
         let (all, serving) = counts.entry(revision).or_default();
         *all += 1;
         *serving += usize::from(instance.serves);
@@ -183,9 +183,10 @@ pub(super) fn troubled(instances: &[InstanceReport]) -> Vec<String> {
         .iter()
         .take(SHOWN)
         .map(|instance| {
-            let revision = instance.revision.as_ref().map_or("?", |revision| revision.as_str());
+            let on = instance.revision.as_ref().map(|revision| format!(" on {revision}"));
+            let on = on.unwrap_or_default();
             let trouble = instance.trouble.as_deref().unwrap_or("does not serve");
-            format!("             {} on {revision} in {}: {trouble}", instance.id, instance.zone)
+            format!("             {}{on} in {}: {trouble}", instance.id, instance.zone)
         })
         .collect();
     if idle.len() > SHOWN {

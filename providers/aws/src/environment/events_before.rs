@@ -121,9 +121,9 @@ mod tests {
         let wanted = TakenBack { to: "v2".into(), reason: Some(FAILS.to_owned()) };
 
         let [last, first] = failed.clone();
-        let plain = with(&[again.clone(), last.clone(), first.clone()]);
-        assert_eq!(back(&plain, "v1"), Some(wanted.clone()));
-        assert_eq!(back(&plain, "v3"), None, "another version goes forward");
+        let direct = with(&[again.clone(), last.clone(), first.clone()]);
+        assert_eq!(back(&direct, "v1"), Some(wanted.clone()));
+        assert_eq!(back(&direct, "v3"), None, "another version goes forward");
         let options = [of("r-2b", "v2", DONE), of("r-2b", "v2", OPTIONS)];
         let [done, options] = options;
         let between = with(&[again.clone(), done, options, last, first]);

@@ -6,14 +6,14 @@ use std::sync::PoisonError;
 use async_trait::async_trait;
 use aws_sdk_elasticbeanstalk::operation::RequestId as _;
 use aws_sdk_elasticbeanstalk::types::{
-    ConfigurationOptionSetting, Deployment, EnvironmentDescription, EnvironmentStatus,
-    EventDescription, SingleInstanceHealth,
+    Deployment, EnvironmentDescription, EnvironmentStatus, EventDescription, SingleInstanceHealth,
 };
 use rolling_provider::{
     Cancellation, DelegatedRollout, DelegatedRolloutState, DelegatedSettings, EnvironmentOption,
     EnvironmentSettings, ErrorKind, Preparation, ProviderError, Revision, RolloutController,
 };
 
+use super::check_options::setting;
 use super::environment_look::{FoundEnvironment, is_deploying};
 use super::events_before::{completed_before, taken_back};
 use super::resolve::{ANOTHER, is_pending};
@@ -35,6 +35,10 @@ const NEWEST: i32 = 100;
 impl RolloutController for EnvironmentFleet {
     fn kind(&self) -> &'static str {
         KIND
+    }
+
+    async fn check(&self, settings: &DelegatedSettings) -> Result<(), ProviderError> {
+        self.check_options(environment_settings(settings)?).await
     }
 
     async fn prepare(
@@ -64,16 +68,9 @@ impl RolloutController for EnvironmentFleet {
             return Ok(Preparation::Changed(phrases));
         }
         let call = self.aws.elasticbeanstalk.update_environment();
-        let options = changed.iter().map(|option| {
-            ConfigurationOptionSetting::builder()
-                .namespace(option.namespace)
-                .option_name(option.name)
-                .value(&option.value)
-                .build()
-        });
         let call = call
             .environment_name(&self.environment.name)
-            .set_option_settings(Some(options.collect()));
+            .set_option_settings(Some(changed.iter().map(setting).collect()));
         call.send().await.map_err(|error| updating(from_sdk(SERVICE, UPDATE, &error)))?;
         Ok(Preparation::Changed(phrases))
     }

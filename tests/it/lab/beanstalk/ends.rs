@@ -120,6 +120,9 @@ fn what_no_update_gets_past_is_refused_by_its_attribute() {
     let place = "/elastic_beanstalk_environment/version_label";
     let rolling = thirty_percent();
     account.assert_refused(&wanted(&rolling, "v9"), place, "has no version");
+    // What only Elastic Beanstalk knows, it is asked before anything is changed.
+    let large = json!({ "policy": "Rolling", "batch_size_type": "Fixed", "batch_size": 10_001 });
+    account.assert_refused(&wanted(&large, "v2"), "/batch_size", "maximum allowed value: 10000");
     let split = json!({ "policy": "TrafficSplitting" });
     account.make(
         "environment",
