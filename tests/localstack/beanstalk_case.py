@@ -59,7 +59,9 @@ def cases(suite):
 
 def run(loader: unittest.TestLoader, module, names: list[str]) -> int:
     """Runs the tests of a module, or those named: several at a time, since they mostly wait."""
-    wanted = loader.loadTestsFromNames(names, module) if names else loader.loadTestsFromModule(module)
+    wanted = (
+        loader.loadTestsFromNames(names, module) if names else loader.loadTestsFromModule(module)
+    )
     serve()
     try:
         with ThreadPoolExecutor(AT_ONCE) as threads:

@@ -233,7 +233,7 @@ pub(crate) fn cause(
 
 #[cfg(test)]
 mod tests {
-    use rolling_provider::ActivityKind;
+    use rolling_provider::{ActivityKind, TakenBack};
 
     use super::super::example::{delegated, spec};
     use super::*;
@@ -260,6 +260,34 @@ mod tests {
         }
         assert_eq!(next(None, "lt-1:1"), "Start");
         assert_eq!(next(None, "lt-1:2"), "Nothing");
+    }
+
+    #[test]
+    fn one_that_takes_the_wanted_revision_back_is_its_rollout_on_the_way_back() {
+        let target = target();
+        let seen = |to: &str, taken_back: &str, state| {
+            let reason = Some("it failed".to_owned());
+            let takes_back = Some(TakenBack { to: taken_back.into(), reason });
+            as_rollout_of(&target, DelegatedRollout { takes_back, ..delegated(state, Some(to)) })
+        };
+        for (state, wanted) in [
+            (DelegatedRolloutState::Pending, DelegatedRolloutState::RollingBack),
+            (DelegatedRolloutState::Rolling, DelegatedRolloutState::RollingBack),
+            (DelegatedRolloutState::Cancelling, DelegatedRolloutState::Cancelling),
+            (DelegatedRolloutState::Succeeded, DelegatedRolloutState::RolledBack),
+            // It is not back: the platform has taken the way back itself back.
+            (DelegatedRolloutState::RolledBack, DelegatedRolloutState::RollbackFailed),
+            (DelegatedRolloutState::Failed, DelegatedRolloutState::RollbackFailed),
+        ] {
+            let found = seen("lt-1:1", "lt-1:2", state);
+            assert_eq!((found.state, &found.to), (wanted, &Some("lt-1:2".into())), "{state:?}");
+            assert_eq!(found.rollback_reason.as_deref(), Some("it failed"));
+        }
+        // Whoever goes back, or wants another one, sees it as it is.
+        for (to, taken_back) in [("lt-1:2", "lt-1:3"), ("lt-1:1", "lt-1:3")] {
+            let found = seen(to, taken_back, DelegatedRolloutState::Rolling);
+            assert_eq!((found.state, found.to), (DelegatedRolloutState::Rolling, Some(to.into())));
+        }
     }
 
     #[test]
