@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rolling_provider::{
-    DelegatedRollout, Fleet, Observation, ProviderError, Revision, RolloutController, Timestamp,
+    DelegatedRollout, DelegatedRolloutState, Fleet, Observation, ProviderError, Revision,
+    RolloutController, Timestamp,
 };
 
 use super::context::RolloutContext;
@@ -209,7 +210,12 @@ impl RolloutExecutor for DelegatedExecutor {
 
     fn report(&self, outcome: Outcome, started: Timestamp) -> Report {
         let report = self.context.report(outcome, self.completed(), started);
-        let report = Report { delegated_rollout: self.latest.as_ref().map(Into::into), ..report };
+        let state = self.latest.as_ref().map(|latest| latest.state);
+        // Something was done before somebody else began something.
+        let overtaken =
+            outcome == Outcome::Locked && state == Some(DelegatedRolloutState::Superseded);
+        let delegated_rollout = self.latest.as_ref().map(Into::into);
+        let report = Report { delegated_rollout, overtaken, ..report };
         if !can_redeploy(&self.context.spec) {
             return report;
         }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use rolling_provider::{DelegatedRollout, Effect, ErrorKind, ProviderError, Revision};
+use rolling_provider::{
+    DelegatedRollout, DelegatedRolloutState, Effect, ErrorKind, ProviderError, Revision,
+};
 
 use super::caller::{NOTHING_DONE, RETRY_BUDGET, Stop};
 use super::delegated_executor::{DelegatedExecutor, latest, rollout_controller};
@@ -33,7 +35,7 @@ impl DelegatedExecutor {
                 return self.redeploy(session).await;
             }
             let (name, kind) = (command.name(), self.kind());
-            return self.context.fail(format!("the {kind} was over before it could {name}"));
+            return self.context.fail(format!("the {kind} was over before {name} could reach it"));
         }
         let id = match self.found_to_follow(session).await {
             Ok(Some(id)) => id,
@@ -43,11 +45,27 @@ impl DelegatedExecutor {
             },
             Err(outcome) => return outcome,
         };
-        let outcome = self.follow(&id, session).await;
+        let mut outcome = self.follow(&id, session).await;
+        if let Some(id) = self.taken_back_by(session).await {
+            self.context.state.direction.halt = None;
+            self.report_step(&id, DelegatedRolloutStep::Joined, session);
+            outcome = self.follow(&id, session).await;
+        }
         if self.goes_back_after(outcome) {
             return self.redeploy(session).await;
         }
         outcome
+    }
+
+    /// Returns the id of the rollout by which another process takes the one back that was followed.
+    async fn taken_back_by(&mut self, session: &mut Session<'_>) -> Option<String> {
+        let state = self.latest.as_ref().map(|latest| latest.state);
+        if state != Some(DelegatedRolloutState::Superseded) || session.is_stopping() {
+            return None;
+        }
+        let found = self.ask(None, session).await.ok().flatten()?;
+        let is_it = delegated::taken_back(&found, &self.context.target).is_some();
+        is_it.then_some(found.id)
     }
 
     /// Looks at the latest refresh and at the fleet once more.
@@ -212,7 +230,8 @@ impl DelegatedExecutor {
             let unhealthy = delegated::unhealthy(&self.context.target, &self.context.look);
             let begins_rollback = following.observe(&found, changed, unhealthy, now);
             shown.counts(&self.context.input(now), session);
-            if begins_rollback {
+            // Whoever ends it does not tell of it as if it went on.
+            if begins_rollback && self.command != Some(Command::Abort) {
                 self.report_rollback(&found, following.unhealthy(), session).await;
             }
             match following.next(&found, now) {

@@ -19,6 +19,10 @@ pub struct DelegatedRolloutReport {
     pub percent: u32,
     /// The revision that every instance is to run, where it is known.
     pub to: Option<Revision>,
+    /// The revision that it takes back, where it deploys what was completed before that again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default)]
+    pub takes_back: Option<Revision>,
     /// Whether it still runs, without this program.
     pub still_running: bool,
 }
@@ -32,6 +36,7 @@ impl From<&DelegatedRollout> for DelegatedRolloutReport {
             reason: delegated.rollback_reason.clone().or(delegated.reason.clone()),
             percent: delegated.percent,
             to: delegated.to.clone(),
+            takes_back: delegated.takes_back.as_ref().map(|it| it.to.clone()),
             still_running: !delegated.state.is_over(),
         }
     }

@@ -68,6 +68,7 @@ fn report(text: &str, outcome: Outcome, refreshed: bool) -> Report {
         reason: Some(text.into()),
         percent: 50,
         to: Some(revision.clone()),
+        takes_back: Some(revision.clone()),
         still_running: true,
     });
     let instance = InstanceReport {

@@ -22,7 +22,8 @@ pub(crate) use environment_settings::{
     batch_sizes, changed_options, environment_phrases, environment_settings,
 };
 pub(crate) use follow::{
-    DelegatedDecision, Idle, as_rollout_of, cause, is_done, old, status, unhealthy, verdict,
+    DelegatedDecision, Idle, as_rollout_of, cause, is_done, old, status, taken_back, unhealthy,
+    verdict,
 };
 pub(crate) use following::{FollowOutcome, Following, unsettled};
 pub(crate) use found::{DelegatedContext, foreign, is_obeyed};

@@ -47,6 +47,8 @@ pub struct EnvironmentFleet {
 struct KnownUpdate {
     /// The version that it deploys.
     to: Option<Revision>,
+    /// Whether this process has started it, and knows.
+    is_started_here: bool,
     /// Whether it was seen to be aborted.
     is_aborted: bool,
     /// The version of the last completed one before it.

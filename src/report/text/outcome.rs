@@ -95,8 +95,10 @@ fn still_running(report: &Report) -> Option<&DelegatedRolloutReport> {
 }
 
 fn going_on(delegated: &DelegatedRolloutReport) -> String {
-    let DelegatedRolloutReport { kind, id, status, percent, .. } = delegated;
-    format!("{kind} {id} continues without this program ({status}, {percent} %)")
+    let DelegatedRolloutReport { kind, id, status, percent, takes_back, .. } = delegated;
+    let back = takes_back.as_ref().map(|back| format!(", which takes {back} back,"));
+    let back = back.unwrap_or_default();
+    format!("{kind} {id}{back} continues without this program ({status}, {percent} %)")
 }
 
 /// Says who stays as it is: `, 3 left alone (i-1, i-2, i-3)`.

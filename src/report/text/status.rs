@@ -76,12 +76,14 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
     let revision = format!("{}{since}", rollout.wanted());
     lines.extend(left_alone(&rollout.left_alone(), &revision));
     if let Some(delegated) = rollout.delegated_rollout().map(DelegatedRolloutReport::from) {
-        let DelegatedRolloutReport { kind, id, status, percent, reason, to, still_running } =
+        let DelegatedRolloutReport { kind, id, status, percent, ref to, ref takes_back, .. } =
             delegated;
-        let to = to.map_or(String::new(), |to| format!(" to {to}"));
-        lines.push(format!("  platform   {kind} {id}{to}: {status}, {percent} %"));
-        lines.extend(reason.map(|reason| format!("  why        {reason}")));
-        if still_running {
+        let to = to.as_ref().map_or(String::new(), |to| format!(" to {to}"));
+        let back = takes_back.as_ref().map(|back| format!(", which takes {back} back"));
+        let back = back.unwrap_or_default();
+        lines.push(format!("  platform   {kind} {id}{to}{back}: {status}, {percent} %"));
+        lines.extend(delegated.reason.map(|reason| format!("  why        {reason}")));
+        if delegated.still_running {
             lines.push(format!("  at work    {}", rollout.platform()));
         }
     }

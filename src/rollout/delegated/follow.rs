@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rolling_provider::{
     Activity, DelegatedRollout, DelegatedRolloutState, Instance, InstanceId, Lifecycle,
-    Observation, Revision, SetAside, Target, TargetState, Timestamp,
+    Observation, Revision, SetAside, TakenBack, Target, TargetState, Timestamp,
 };
 
 use crate::model::event::Outcome;
@@ -48,11 +48,7 @@ pub(crate) fn next<'a>(
 /// Returns `delegated` as whoever wants the revision of `target` takes it: one that takes the rollout to
 /// it back is that rollout, on its way back.
 pub(crate) fn as_rollout_of(target: &Target, delegated: DelegatedRollout) -> DelegatedRollout {
-    let is_wanted = |revision: &Revision| target.resolve(revision) == &target.revision;
-    let takes_back = delegated.takes_back.as_ref().filter(|it| is_wanted(&it.to));
-    let Some(takes_back) = takes_back.filter(|_| !leads_there(&delegated, target)).cloned() else {
-        return delegated;
-    };
+    let Some(takes_back) = taken_back(&delegated, target).cloned() else { return delegated };
     let state = match delegated.state {
         DelegatedRolloutState::Pending
         | DelegatedRolloutState::Rolling
@@ -64,12 +60,23 @@ pub(crate) fn as_rollout_of(target: &Target, delegated: DelegatedRollout) -> Del
         state => state,
     };
     let rollback_reason = takes_back.reason.or(delegated.rollback_reason);
-    DelegatedRollout { state, to: Some(takes_back.to), rollback_reason, ..delegated }
+    DelegatedRollout { state, rollback_reason, ..delegated }
 }
 
-/// Whether `delegated` leads to the revision that `target` is to run.
+/// Returns the rollout to the revision of `target` that `delegated` takes back, if it does.
+pub(crate) fn taken_back<'a>(
+    delegated: &'a DelegatedRollout,
+    target: &Target,
+) -> Option<&'a TakenBack> {
+    let is_wanted = |to: &Revision| target.resolve(to) == &target.revision;
+    let leads_there = delegated.to.as_ref().is_some_and(is_wanted);
+    delegated.takes_back.as_ref().filter(|it| is_wanted(&it.to) && !leads_there)
+}
+
+/// Whether `delegated` leads to the revision that `target` is to run, or takes that back.
 pub(crate) fn leads_there(delegated: &DelegatedRollout, target: &Target) -> bool {
     delegated.to.as_ref().map(|to| target.resolve(to)) == Some(&target.revision)
+        || taken_back(delegated, target).is_some()
 }
 
 /// Whether every instance that is to run the revision does, and the group launches it.
@@ -228,7 +235,23 @@ pub(crate) fn cause(
     let message: Vec<&str> = known.filter(|message| !message.is_empty()).collect();
     let message =
         if message.is_empty() { "no reason is given".to_owned() } else { message.join("; ") };
-    format!("{} {} is {}: {message}", delegated.kind, delegated.id, delegated.status)
+    let DelegatedRollout { kind, id, state, status, takes_back, .. } = delegated;
+    let is_back = matches!(
+        state,
+        DelegatedRolloutState::RollingBack
+            | DelegatedRolloutState::RolledBack
+            | DelegatedRolloutState::RollbackFailed
+    );
+    match takes_back {
+        Some(TakenBack { to, .. }) if *state == DelegatedRolloutState::Cancelled => format!(
+            "{kind} {id}, which takes {to} back, was aborted, and `rolling rollback` goes back after \
+             all: {message}"
+        ),
+        Some(TakenBack { to, .. }) if is_back => {
+            format!("{to} is taken back by {kind} {id}, which is {status}: {message}")
+        }
+        _ => format!("{kind} {id} is {status}: {message}"),
+    }
 }
 
 #[cfg(test)]
@@ -280,13 +303,15 @@ mod tests {
             (DelegatedRolloutState::Failed, DelegatedRolloutState::RollbackFailed),
         ] {
             let found = seen("lt-1:1", "lt-1:2", state);
-            assert_eq!((found.state, &found.to), (wanted, &Some("lt-1:2".into())), "{state:?}");
+            assert_eq!((found.state, &found.to), (wanted, &Some("lt-1:1".into())), "{state:?}");
+            assert!(leads_there(&found, &target));
             assert_eq!(found.rollback_reason.as_deref(), Some("it failed"));
         }
         // Whoever goes back, or wants another one, sees it as it is.
         for (to, taken_back) in [("lt-1:2", "lt-1:3"), ("lt-1:1", "lt-1:3")] {
             let found = seen(to, taken_back, DelegatedRolloutState::Rolling);
-            assert_eq!((found.state, found.to), (DelegatedRolloutState::Rolling, Some(to.into())));
+            assert_eq!(found.state, DelegatedRolloutState::Rolling);
+            assert_eq!(leads_there(&found, &target), to == "lt-1:2");
         }
     }
 

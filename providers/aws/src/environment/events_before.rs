@@ -5,17 +5,10 @@ use std::collections::BTreeSet;
 use aws_sdk_elasticbeanstalk::types::EventDescription;
 use rolling_provider::{Revision, TakenBack};
 
-use super::verdict::{BEGINS, OF_OPTIONS, says, told_reason};
+use super::verdict::{BEGINS, OF_OPTIONS, is_completion, says, told_reason};
 
-/// What Elastic Beanstalk says when it has completed something.
-const COMPLETIONS: [&str; 2] =
-    ["Environment update completed successfully", "Successfully launched environment"];
 /// What it says of a deployment that failed.
 const FAILED: &str = "Failed to deploy application";
-
-fn is_completion(event: &EventDescription) -> bool {
-    COMPLETIONS.iter().any(|it| says(event, it))
-}
 
 /// Returns the events before the update of `id`, and which of them change options. `events` are the
 /// environment's, the newest first.

@@ -17,8 +17,11 @@ use super::check_options::setting;
 use super::environment_look::{FoundEnvironment, is_deploying};
 use super::events_before::{completed_before, taken_back};
 use super::resolve::{ANOTHER, is_pending};
-use super::verdict::{KIND, UpdateContext, is_health_old, tell_of_abort, tell_of_options};
+use super::verdict::{
+    KIND, UpdateContext, is_health_old, tell_of_abort, tell_of_end, tell_of_options,
+};
 use super::{EnvironmentFleet, KnownUpdate, SERVICE};
+use crate::convert::timestamp;
 use crate::error::from_sdk;
 
 const UPDATE: &str = "UpdateEnvironment";
@@ -100,6 +103,10 @@ impl RolloutController for EnvironmentFleet {
             // They are changed already, or their change does not show any more.
             return Ok(None);
         }
+        if !is_followed && !is_ready && tell_of_end(&own) {
+            let status = environment.status().map_or("busy", |status| status.as_str());
+            return Ok(Some(not_shown_yet(status)));
+        }
         // Where ours do not show yet, the newest are those of an update before it.
         let is_newest = own.is_empty() || newest == Some(&id);
         if own.len() < 2 {
@@ -109,15 +116,11 @@ impl RolloutController for EnvironmentFleet {
             self.note(&id, |update| update.completed_before = Some(before));
         }
         let found = self.find_in(environment).await?;
+        self.note_versions(&id, &found, &own, &events);
         let mut shown = self.shown(&id, &found, (&own, is_newest), is_followed);
         if shown.state == DelegatedRolloutState::Failed && self.is_aborted(&id, &own, &events) {
             shown.state = DelegatedRolloutState::Cancelled;
         }
-        let takes_back = shown.to.as_ref().and_then(|to| taken_back(&events, &id, to));
-        self.note(&id, |update| {
-            update.takes_back = takes_back.or(update.takes_back.take());
-            shown.takes_back.clone_from(&update.takes_back);
-        });
         Ok(Some(shown))
     }
 
@@ -133,7 +136,9 @@ impl RolloutController for EnvironmentFleet {
             call.send().await.map_err(|error| updating(from_sdk(SERVICE, UPDATE, &error)))?;
         let id = answer.request_id().unwrap_or_default().to_owned();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(id.clone(), KnownUpdate { to: Some(to.clone()), ..KnownUpdate::default() });
+        let to = Some(to.clone());
+        let update = KnownUpdate { to, is_started_here: true, ..KnownUpdate::default() };
+        known.insert(id.clone(), update);
         Ok(id)
     }
 
@@ -147,8 +152,12 @@ impl RolloutController for EnvironmentFleet {
             }
             _ => {}
         }
-        // The call names no update: what is under way may be somebody else's.
-        if newest_update(&self.events(None).await?) != Some(id) {
+        // The call names no update: what is under way may be somebody else's, whose events do not show
+        // yet.
+        let events = self.events(None).await?;
+        let of_id = |event: &&EventDescription| event.request_id() == Some(id);
+        let own: Vec<EventDescription> = events.iter().filter(of_id).cloned().collect();
+        if newest_update(&events) != Some(id) || tell_of_end(&own) {
             return Ok(Cancellation::NotNow);
         }
         let call = self.aws.elasticbeanstalk.abort_environment_update();
@@ -171,6 +180,29 @@ impl RolloutController for EnvironmentFleet {
 }
 
 impl EnvironmentFleet {
+    /// Notes which version the update of this id deploys, and which it takes back, as far as `found`, its
+    /// `own` events and all `events` tell.
+    fn note_versions(
+        &self,
+        id: &str,
+        found: &FoundEnvironment,
+        own: &[EventDescription],
+        events: &[EventDescription],
+    ) {
+        self.note(id, |update| {
+            // What it deploys stays what it was when that was seen first: its last events may have the
+            // label of before. What an instance is being given is surer than the first events.
+            let is_known = update.to.is_some();
+            let now = on_an_instance(found, own).map(Revision::new);
+            let told = || told_version(found, own).map(Revision::new);
+            if !update.is_started_here && (now.is_some() || !is_known) {
+                update.to = now.or_else(told);
+            }
+            let takes_back = update.to.as_ref().and_then(|to| taken_back(events, id, to));
+            update.takes_back = takes_back.or(update.takes_back.take());
+        });
+    }
+
     /// Returns the update of this id as `found` and its `own` events show it.
     fn shown(
         &self,
@@ -181,18 +213,17 @@ impl EnvironmentFleet {
     ) -> DelegatedRollout {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let update = known.entry(id.to_owned()).or_default();
-        if update.to.is_none() {
-            // What it deploys stays what it was when that was seen first.
-            update.to = being_deployed(found, own).map(Revision::new);
-        }
-        // Whoever wants the same version waits for what the instances run since it has ended.
-        let is_wanted =
-            update.to.as_ref().map(Revision::as_str) == self.environment.version_label.as_deref();
+        // Whoever wants the same version, or is taken back, waits for what the instances run since it has
+        // ended.
+        let label = self.environment.version_label.as_deref();
+        let back = update.takes_back.as_ref().map(|it| &it.to);
+        let is_wanted = update.to.iter().chain(back).any(|it| Some(it.as_str()) == label);
         let is_followed = is_followed || (is_wanted && is_health_old(found, own));
         let context = UpdateContext { is_followed, is_newest };
         let shown = super::verdict::update(id, update.to.clone(), found, own, context);
         update.is_aborted |= shown.state == DelegatedRolloutState::Cancelling;
-        DelegatedRollout { completed_before: update.completed_before.clone(), ..shown }
+        let KnownUpdate { completed_before, takes_back, .. } = update.clone();
+        DelegatedRollout { completed_before, takes_back, ..shown }
     }
 
     /// Remembers something of the update of this id.
@@ -260,25 +291,45 @@ fn newest_update(events: &[EventDescription]) -> Option<&str> {
     updates.find_map(EventDescription::request_id)
 }
 
-/// Returns the version that an update deploys; `None` where nothing tells it yet. The environment may have
-/// its label from the beginning or at the end only, so the instances and the update's own events come
-/// first.
-fn being_deployed<'a>(
+/// Returns an update that is under way, and of which no event shows yet.
+fn not_shown_yet(status: &str) -> DelegatedRollout {
+    let id = "whose events do not show yet".to_owned();
+    let (state, status) = (DelegatedRolloutState::Rolling, status.to_owned());
+    let started = DelegatedRollout::started(KIND, id, Revision::new(""));
+    DelegatedRollout { state, status, to: None, ..started }
+}
+
+/// Whether the instances were asked since the update has begun that `events` are of. What they were given
+/// before says nothing of it.
+fn is_health_of(found: &FoundEnvironment, events: &[EventDescription]) -> bool {
+    let began = events.iter().filter_map(|event| timestamp(event.event_date())).min();
+    began.is_none_or(|began| found.refreshed_at.is_some_and(|health| health > began))
+}
+
+/// Returns the version that an instance is being given by the update that `events` are of.
+fn on_an_instance<'a>(found: &'a FoundEnvironment, events: &[EventDescription]) -> Option<&'a str> {
+    let mut deploying = found.instances.iter().filter(|it| is_deploying(it));
+    let label = deploying.find_map(|it| it.deployment()?.version_label());
+    label.filter(|_| is_health_of(found, events))
+}
+
+/// Returns the version that an update deploys by its own `events`, or by its environment; `None` where
+/// nothing tells it yet. The environment may have its label from the beginning or at the end only.
+fn told_version<'a>(
     found: &'a FoundEnvironment,
     events: &'a [EventDescription],
 ) -> Option<&'a str> {
     let deployments = || found.instances.iter().filter_map(SingleInstanceHealth::deployment);
-    let mut deploying = found.instances.iter().filter(|it| is_deploying(it));
-    let of_instance = deploying.find_map(|it| it.deployment()?.version_label());
     let told = events.iter().find_map(|event| event.version_label());
     // Each deployment has a higher number than those before it.
     let newest = deployments().max_by_key(|deployment| deployment.deployment_id());
     let is_other = |label: &&str| deployments().any(|it| it.version_label() != Some(label));
     let newest = newest.and_then(Deployment::version_label).filter(is_other);
+    let newest = newest.filter(|_| is_health_of(found, events));
     let is_over = found.environment.status() == Some(&EnvironmentStatus::Ready);
     // One that all instances have already may be that of before.
     let own = found.environment.version_label().filter(|label| is_over || is_other(label));
-    of_instance.or(told).or(newest).or(own)
+    told.or(newest).or(own)
 }
 
 fn environment_settings(

@@ -17,6 +17,9 @@ const FINISH_WITHIN: u64 = 300_000;
 const HEALTH_TO_COME: &str = "Ready, health not refreshed yet";
 /// What is known of an update after which another one has begun.
 const SUPERSEDED: &str = "something else has begun since, so that nothing tells how it ended";
+/// What Elastic Beanstalk says when it has completed something.
+const COMPLETIONS: [&str; 2] =
+    ["Environment update completed successfully", "Successfully launched environment"];
 /// What Elastic Beanstalk says first of an update.
 pub(super) const BEGINS: &str = "update is starting";
 /// What Elastic Beanstalk says of an update that changes options, and deploys no version.
@@ -138,6 +141,19 @@ pub(super) fn is_health_old(found: &FoundEnvironment, events: &[EventDescription
 /// Whether `events` say that an update changes options.
 pub(super) fn tell_of_options(events: &[EventDescription]) -> bool {
     events.iter().any(|event| says(event, OF_OPTIONS))
+}
+
+/// Whether `events` say that their update is over. One that failed otherwise may go on for a while.
+pub(super) fn tell_of_end(events: &[EventDescription]) -> bool {
+    events.iter().any(|event| {
+        let is_mixed = event.message().unwrap_or_default().to_lowercase().starts_with(IS_MIXED);
+        is_mixed || is_completion(event)
+    })
+}
+
+/// Whether `event` says that Elastic Beanstalk has completed something.
+pub(super) fn is_completion(event: &EventDescription) -> bool {
+    COMPLETIONS.iter().any(|it| says(event, it))
 }
 
 /// Whether `events` say that somebody has aborted an update. What they say of one is not documented; what

@@ -54,6 +54,34 @@ fn what_somebody_begins_before_the_verdict_is_theirs() {
     assert_eq!(account.count(UPDATE), 3, "nothing is deployed over it");
 }
 
+/// Until the health of the instances is new they seem to be given the version that failed.
+#[test]
+fn what_somebody_begins_right_after_a_failure_is_theirs_from_the_first_moment() {
+    let Some(account) = account() else { return };
+    account.shared();
+    environment(&account, 4, &json!([]));
+    let mut all = times();
+    all["eb_health"] = json!(20);
+    account.put("times", all.clone());
+    let bad = wanted(&rolling(2), "v2-bad2");
+    let mut running = spawn(&account, &bad);
+    process::until("it fails", || {
+        versions(&account).contains_key("v2-bad2") && status(&account) == "Ready"
+    });
+    running.kill().expect("it is killed");
+    process::end(running);
+    all["eb_deploy"] = json!(12);
+    account.put("times", all);
+    call(&account, "UpdateEnvironment", "&VersionLabel=v3");
+    process::until("it is Updating", || status(&account) == "Updating");
+    let aborted = account.run("abort", &bad);
+    assert!(aborted.code != 0 && aborted.stdout.contains("to v3 is under way"), "{aborted:?}");
+    let ran = account.run("apply", &bad);
+    assert_eq!((ran.code, outcome(&ran)), (5, json!("locked")), "{ran:?}");
+    assert!(why(&ran).contains("to v3 is under way"), "{ran:?}");
+    assert_eq!((account.count(ABORT), account.count(UPDATE)), (0, 3));
+}
+
 #[test]
 fn a_version_that_failed_is_nothing_to_go_back_to() {
     let Some(account) = account() else { return };

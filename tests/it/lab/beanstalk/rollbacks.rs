@@ -34,7 +34,7 @@ fn going_back(account: &Account, wanted: &Value) -> (Child, Child) {
 #[test]
 fn a_rollback_is_that_of_the_document_that_failed() {
     if account().is_some() {
-        three_at_once([killed as fn(&Account), interrupted, aborted], |case| {
+        three_at_once([killed as fn(&Account), interrupted, aborted, two], |case| {
             let Some(account) = account() else { return };
             case(&account);
             assert_eq!(account.violations(), Vec::<String>::new());
@@ -88,4 +88,23 @@ fn aborted(account: &Account) {
     assert!(why(&ran).contains("the rollback is not complete"), "{ran:?}");
     assert_eq!(account.count(UPDATE), 3, "nothing is started");
     assert_eq!(process::end(shown).code, 4);
+}
+
+/// Of two that carry out the same document one begins the way back, and the other one follows it, which
+/// has not seen the failure.
+fn two(account: &Account) {
+    environment(account, 4, &json!([]));
+    let wanted = wanted(&rolling(2), BAD);
+    let mut seldom = wanted.clone();
+    seldom["poll_interval"] = json!("10s");
+    let first = spawn(account, &seldom);
+    process::until("the version is deployed", || account.count(UPDATE) == 2);
+    let second = account.run("apply", &wanted);
+    let first = process::end(first);
+    for ran in [&first, &second] {
+        assert_eq!((ran.code, outcome(ran)), (3, json!("rolled_back")), "{ran:?}");
+        assert!(why(ran).contains("Command failed on instance"), "{ran:?}");
+    }
+    assert_eq!(account.count(UPDATE), 3, "one goes back");
+    assert_eq!(versions(account), [("v1".to_owned(), 4)].into());
 }
