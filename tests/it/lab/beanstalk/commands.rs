@@ -68,7 +68,7 @@ fn an_abort_in_the_first_moment_is_made_once_it_is_possible() {
     let mut all = times();
     // A busy machine starts the program slowly.
     all["eb_deploy"] = json!(15);
-    all["eb_settings"] = json!(25);
+    all["eb_settings"] = json!(18);
     all["eb_abortable"] = json!(8);
     account.put("times", all);
     let v2 = wanted(&rolling(1), "v2");
