@@ -1,6 +1,6 @@
 //! What to do after a rollout that did not succeed: the sentences of every front-end.
 
-use crate::model::event::{Cause, Outcome, Report};
+use crate::model::event::{Cause, DelegatedRolloutReport, Outcome, Report};
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +166,11 @@ pub(crate) fn capital(message: &str) -> String {
 /// rollout that is over is none that could go back.
 fn can_go_back(report: &Report) -> bool {
     let wanted = Some(&report.to);
+    // Its own way back did not get there.
+    let takes_back = |it: &DelegatedRolloutReport| it.takes_back.as_ref() == wanted;
+    if report.delegated_rollout.as_ref().is_some_and(takes_back) {
+        return true;
+    }
     report.delegated_rollout.is_none()
         && report.instances.iter().any(|instance| instance.revision.as_ref() == wanted)
         && report.completed.is_some()

@@ -243,10 +243,9 @@ pub(crate) fn cause(
             | DelegatedRolloutState::RollbackFailed
     );
     match takes_back {
-        Some(TakenBack { to, .. }) if *state == DelegatedRolloutState::Cancelled => format!(
-            "{kind} {id}, which takes {to} back, was aborted, and `rolling rollback` goes back after \
-             all: {message}"
-        ),
+        Some(TakenBack { to, .. }) if *state == DelegatedRolloutState::Cancelled => {
+            format!("{kind} {id}, which takes {to} back, was aborted: {message}")
+        }
         Some(TakenBack { to, .. }) if is_back => {
             format!("{to} is taken back by {kind} {id}, which is {status}: {message}")
         }

@@ -18,7 +18,7 @@ use super::environment_look::{FoundEnvironment, is_deploying};
 use super::events_before::{completed_before, taken_back};
 use super::resolve::{ANOTHER, is_pending};
 use super::verdict::{
-    KIND, UpdateContext, is_health_old, tell_of_abort, tell_of_end, tell_of_options,
+    KIND, UpdateContext, is_completion, is_health_old, tell_of_abort, tell_of_end, tell_of_options,
 };
 use super::{EnvironmentFleet, KnownUpdate, SERVICE};
 use crate::convert::timestamp;
@@ -103,9 +103,10 @@ impl RolloutController for EnvironmentFleet {
             // They are changed already, or their change does not show any more.
             return Ok(None);
         }
-        if !is_followed && !is_ready && tell_of_end(&own) {
-            let status = environment.status().map_or("busy", |status| status.as_str());
-            return Ok(Some(not_shown_yet(status)));
+        let is_done =
+            own.iter().any(is_completion) || is_of_another(&environment, &own, &events, &id);
+        if !is_followed && !is_ready && is_done {
+            return Ok(Some(not_shown_yet(&environment)));
         }
         // Where ours do not show yet, the newest are those of an update before it.
         let is_newest = own.is_empty() || newest == Some(&id);
@@ -157,7 +158,8 @@ impl RolloutController for EnvironmentFleet {
         let events = self.events(None).await?;
         let of_id = |event: &&EventDescription| event.request_id() == Some(id);
         let own: Vec<EventDescription> = events.iter().filter(of_id).cloned().collect();
-        if newest_update(&events) != Some(id) || tell_of_end(&own) {
+        let is_over = tell_of_end(&own) || is_of_another(&environment, &own, &events, id);
+        if newest_update(&events) != Some(id) || is_over {
             return Ok(Cancellation::NotNow);
         }
         let call = self.aws.elasticbeanstalk.abort_environment_update();
@@ -291,12 +293,31 @@ fn newest_update(events: &[EventDescription]) -> Option<&str> {
     updates.find_map(EventDescription::request_id)
 }
 
-/// Returns an update that is under way, and of which no event shows yet.
-fn not_shown_yet(status: &str) -> DelegatedRollout {
-    let id = "whose events do not show yet".to_owned();
-    let (state, status) = (DelegatedRolloutState::Rolling, status.to_owned());
+/// Returns the update that `environment` is under, and of which no event shows yet.
+fn not_shown_yet(environment: &EnvironmentDescription) -> DelegatedRollout {
+    let id = "(its events do not show yet)".to_owned();
+    let state = DelegatedRolloutState::Rolling;
+    let status = environment.status().map_or("busy", |status| status.as_str()).to_owned();
     let started = DelegatedRollout::started(KIND, id, Revision::new(""));
     DelegatedRollout { state, status, to: None, ..started }
+}
+
+/// Whether `environment` has a version that neither the update of `id` deploys nor was there before it:
+/// another one has begun, whose events do not show yet. `own` are its events.
+fn is_of_another(
+    environment: &EnvironmentDescription,
+    own: &[EventDescription],
+    events: &[EventDescription],
+    id: &str,
+) -> bool {
+    let since = events.iter().skip_while(|event| event.request_id() != Some(id));
+    let mut before = since.filter(|event| event.request_id() != Some(id));
+    let last = before.find_map(|event| event.version_label());
+    let completed = completed_before(events, id);
+    let own_labels = own.iter().filter_map(|event| event.version_label());
+    let mut labels = own_labels.chain(last).chain(completed.as_ref().map(Revision::as_str));
+    let is_told = environment.version_label().is_none_or(|now| labels.any(|it| it == now));
+    !own.is_empty() && !is_told
 }
 
 /// Whether the instances were asked since the update has begun that `events` are of. What they were given

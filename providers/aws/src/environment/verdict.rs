@@ -52,7 +52,12 @@ pub(super) fn update(
     let state = state(to.as_ref(), found, events, context);
     let status = found.environment.status().map_or("Pending", |status| status.as_str());
     let is_open = state == DelegatedRolloutState::Pending && status == "Ready";
-    let status = if is_open { HEALTH_TO_COME } else { status };
+    let status = match state {
+        _ if is_open => HEALTH_TO_COME,
+        // What the environment shows is something else's.
+        DelegatedRolloutState::Superseded => "superseded",
+        _ => status,
+    };
     let deployed =
         found.instances.iter().filter(|it| runs(it) == to.as_ref().map(Revision::as_str));
     let percent = deployed.count() * 100 / found.instances.len().max(1);
@@ -143,7 +148,7 @@ pub(super) fn tell_of_options(events: &[EventDescription]) -> bool {
     events.iter().any(|event| says(event, OF_OPTIONS))
 }
 
-/// Whether `events` say that their update is over. One that failed otherwise may go on for a while.
+/// Whether `events` say that their update has come to its end. It may not be over yet.
 pub(super) fn tell_of_end(events: &[EventDescription]) -> bool {
     events.iter().any(|event| {
         let is_mixed = event.message().unwrap_or_default().to_lowercase().starts_with(IS_MIXED);

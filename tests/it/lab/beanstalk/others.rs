@@ -82,6 +82,32 @@ fn what_somebody_begins_right_after_a_failure_is_theirs_from_the_first_moment() 
     assert_eq!((account.count(ABORT), account.count(UPDATE)), (0, 3));
 }
 
+/// Events show late: what is under way has a version of nobody's events yet, and is left alone.
+#[test]
+fn an_update_whose_events_do_not_show_yet_is_nobodys() {
+    let Some(account) = account() else { return };
+    account.shared();
+    environment(&account, 4, &json!([]));
+    let mut all = times();
+    (all["eb_events"], all["eb_deploy"]) = (json!(20), json!(12));
+    account.put("times", all.clone());
+    let bad = wanted(&rolling(2), "v2-bad2");
+    let mut running = spawn(&account, &bad);
+    process::until("it fails", || {
+        versions(&account).contains_key("v2-bad2") && status(&account) == "Ready"
+    });
+    running.kill().expect("it is killed");
+    process::end(running);
+    call(&account, "UpdateEnvironment", "&VersionLabel=v3");
+    process::until("it is Updating", || status(&account) == "Updating");
+    for command in ["abort", "rollback"] {
+        let refused = account.run(command, &bad);
+        assert!(refused.code != 0, "{refused:?}");
+        assert!(refused.stdout.contains("its events do not show yet"), "{refused:?}");
+    }
+    assert_eq!((account.count(ABORT), account.count(UPDATE)), (0, 3));
+}
+
 #[test]
 fn a_version_that_failed_is_nothing_to_go_back_to() {
     let Some(account) = account() else { return };
