@@ -75,18 +75,7 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
     let since = if rollout.restart().is_some() { ", or not since the restart" } else { "" };
     let revision = format!("{}{since}", rollout.wanted());
     lines.extend(left_alone(&rollout.left_alone(), &revision));
-    if let Some(delegated) = rollout.delegated_rollout().map(DelegatedRolloutReport::from) {
-        let DelegatedRolloutReport { kind, id, status, percent, ref to, ref takes_back, .. } =
-            delegated;
-        let to = to.as_ref().map_or(String::new(), |to| format!(" to {to}"));
-        let back = takes_back.as_ref().map(|back| format!(", which takes {back} back"));
-        let back = back.unwrap_or_default();
-        lines.push(format!("  platform   {kind} {id}{to}{back}: {status}, {percent} %"));
-        lines.extend(delegated.reason.map(|reason| format!("  why        {reason}")));
-        if delegated.still_running {
-            lines.push(format!("  at work    {}", rollout.platform()));
-        }
-    }
+    lines.extend(platform(rollout));
     match rollout.record() {
         None if rollout.delegated_rollout().is_some() => {}
         None if rollout.lease().is_none() => lines.push("  rollout    none".into()),
@@ -113,6 +102,23 @@ pub fn status(name: &str, rollout: &Rollout) -> String {
         lines.push(format!("  completed  {completed}"));
     }
     printable::join(&lines)
+}
+
+/// Describes the latest rollout of the platform's own.
+fn platform(rollout: &Rollout) -> Vec<String> {
+    let Some(delegated) = rollout.delegated_rollout().map(DelegatedRolloutReport::from) else {
+        return Vec::new();
+    };
+    let DelegatedRolloutReport { kind, id, status, percent, to, takes_back, .. } = &delegated;
+    let to = to.as_ref().map_or(String::new(), |to| format!(" to {to}"));
+    let back = takes_back.as_ref().map(|back| format!(", which takes {back} back"));
+    let back = back.unwrap_or_default();
+    let mut lines = vec![format!("  platform   {kind} {id}{to}{back}: {status}, {percent} %")];
+    lines.extend(delegated.reason.map(|reason| format!("  why        {reason}")));
+    if delegated.still_running {
+        lines.push(format!("  at work    {}", rollout.platform()));
+    }
+    lines
 }
 
 /// Counts the instances that a restart has still to replace: `, 7 launched before the restart`.
