@@ -61,7 +61,21 @@ fn an_abort_that_nobody_has_seen_is_no_failure_to_go_back_after() {
     });
 }
 
+/// Each in an account of its own, side by side: they mostly wait.
 #[test]
+fn commands_are_carried_out_at_moments_that_are_hard_to_meet() {
+    if account().is_some() {
+        three_at_once(
+            [
+                an_abort_in_the_first_moment_is_made_once_it_is_possible as fn(),
+                a_rollback_in_the_clean_up_deploys_the_completed_version_again,
+                an_interrupt_ends_the_following_and_two_engines_start_one_update,
+            ],
+            |it| it(),
+        );
+    }
+}
+
 fn an_abort_in_the_first_moment_is_made_once_it_is_possible() {
     let Some(account) = account() else { return };
     environment(&account, 3, &json!([]));
@@ -105,7 +119,6 @@ fn an_abort_beside_the_old_instances_goes_back() {
     assert_eq!((ran.code, outcome(&ran)), (3, json!("rolled_back")), "{ran:?}");
 }
 
-#[test]
 fn a_rollback_in_the_clean_up_deploys_the_completed_version_again() {
     let Some(account) = account() else { return };
     environment(&account, 2, &json!([]));
@@ -140,7 +153,6 @@ fn what_somebody_has_just_deployed_is_not_deployed_again() {
     assert_eq!((ran.code, account.count(UPDATE)), (0, before), "{ran:?}");
 }
 
-#[test]
 fn an_interrupt_ends_the_following_and_two_engines_start_one_update() {
     let Some(account) = account() else { return };
     environment(&account, 4, &json!([]));

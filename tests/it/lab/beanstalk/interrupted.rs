@@ -147,7 +147,20 @@ fn an_update_of_somebody_else_is_joined_or_left_alone() {
     assert!(why(&busy).contains("Updating"), "{busy:?}");
 }
 
+/// Side by side, since they mostly wait.
 #[test]
+fn an_update_under_way_is_aborted_and_rolled_back() {
+    if account().is_some() {
+        three_at_once(
+            [
+                abort_leaves_it_mixed as fn(),
+                rollback_deploys_the_completed_version_and_pause_and_resume_are_refused,
+            ],
+            |it| it(),
+        );
+    }
+}
+
 fn abort_leaves_it_mixed() {
     let Some(account) = account() else { return };
     environment(&account, 4, &json!([]));
@@ -162,7 +175,6 @@ fn abort_leaves_it_mixed() {
     assert!(versions(&account).len() == 2, "{:?}", versions(&account));
 }
 
-#[test]
 fn rollback_deploys_the_completed_version_and_pause_and_resume_are_refused() {
     let Some(account) = account() else { return };
     environment(&account, 4, &json!([]));

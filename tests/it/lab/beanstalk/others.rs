@@ -5,12 +5,27 @@ use serde_json::json;
 use super::commands::{call, rolling, until_it_cleans_up};
 use super::interrupted::{hurry, outcome, slow, spawn, start, status};
 use super::{UPDATE, environment, times, versions, wanted, why};
-use crate::emulator::account;
+use crate::emulator::{account, three_at_once};
 use crate::process;
 
 const ABORT: &str = "elasticbeanstalk.AbortEnvironmentUpdate";
 
+/// Side by side, since they mostly wait.
 #[test]
+fn updates_of_others_and_what_shows_late_are_left_alone_or_waited_for() {
+    if account().is_some() {
+        three_at_once(
+            [
+                a_command_that_is_not_taken_yet_never_hits_the_next_update as fn(),
+                a_version_that_failed_is_nothing_to_go_back_to,
+                an_environment_that_is_shown_late_is_waited_for,
+                an_update_whose_events_do_not_show_yet_is_nobodys,
+            ],
+            |it| it(),
+        );
+    }
+}
+
 fn a_command_that_is_not_taken_yet_never_hits_the_next_update() {
     let Some(account) = account() else { return };
     account.shared();
@@ -83,7 +98,6 @@ fn what_somebody_begins_right_after_a_failure_is_theirs_from_the_first_moment() 
 }
 
 /// Events show late: what is under way has a version of nobody's events yet, and is left alone.
-#[test]
 fn an_update_whose_events_do_not_show_yet_is_nobodys() {
     let Some(account) = account() else { return };
     account.shared();
@@ -108,7 +122,6 @@ fn an_update_whose_events_do_not_show_yet_is_nobodys() {
     assert_eq!((account.count(ABORT), account.count(UPDATE)), (0, 3));
 }
 
-#[test]
 fn a_version_that_failed_is_nothing_to_go_back_to() {
     let Some(account) = account() else { return };
     account.shared();
@@ -130,7 +143,6 @@ fn a_version_that_failed_is_nothing_to_go_back_to() {
     assert_eq!(versions(&account), [("v1".to_owned(), 4)].into());
 }
 
-#[test]
 fn an_environment_that_is_shown_late_is_waited_for() {
     let Some(account) = account() else { return };
     environment(&account, 2, &json!([]));
