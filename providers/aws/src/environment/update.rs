@@ -2,6 +2,7 @@
 
 use std::slice;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_elasticbeanstalk::operation::RequestId as _;
@@ -31,6 +32,8 @@ const EVENTS: &str = "DescribeEvents";
 const BUSY: &str = "Must be Ready";
 /// What it says of an abort where there is nothing to abort, or nothing any more.
 const NOTHING_TO_ABORT: &str = "Must be pending deployment";
+/// How long an environment may stay busy after the event that calls its update completed.
+const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How many of the newest events are looked through for an update.
 const NEWEST: i32 = 100;
 
@@ -103,11 +106,6 @@ impl RolloutController for EnvironmentFleet {
             // They are changed already, or their change does not show any more.
             return Ok(None);
         }
-        let is_done =
-            own.iter().any(is_completion) || is_of_another(&environment, &own, &events, &id);
-        if !is_followed && !is_ready && is_done {
-            return Ok(Some(not_shown_yet(&environment)));
-        }
         // Where ours do not show yet, the newest are those of an update before it.
         let is_newest = own.is_empty() || newest == Some(&id);
         if own.len() < 2 {
@@ -117,6 +115,10 @@ impl RolloutController for EnvironmentFleet {
             self.note(&id, |update| update.completed_before = Some(before));
         }
         let found = self.find_in(environment).await?;
+        let is_another = is_of_another(&found.environment, &own, &events, &id);
+        if !is_followed && !is_ready && (is_another || is_long_completed(&found, &own)) {
+            return Ok(Some(not_shown_yet(&found.environment)));
+        }
         self.note_versions(&id, &found, &own, &events);
         let mut shown = self.shown(&id, &found, (&own, is_newest), is_followed);
         if shown.state == DelegatedRolloutState::Failed && self.is_aborted(&id, &own, &events) {
@@ -300,6 +302,14 @@ fn not_shown_yet(environment: &EnvironmentDescription) -> DelegatedRollout {
     let status = environment.status().map_or("busy", |status| status.as_str()).to_owned();
     let started = DelegatedRollout::started(KIND, id, Revision::new(""));
     DelegatedRollout { state, status, to: None, ..started }
+}
+
+/// Whether the update that `events` are of was completed so long ago that it is not what is under way.
+fn is_long_completed(found: &FoundEnvironment, events: &[EventDescription]) -> bool {
+    let completions = events.iter().filter(|event| is_completion(event));
+    let completed = completions.filter_map(|event| timestamp(event.event_date())).max();
+    let since = found.refreshed_at.zip(completed).map(|(health, at)| health.since(at));
+    since.is_some_and(|since| since > READY_WITHIN)
 }
 
 /// Whether `environment` has a version that neither the update of `id` deploys nor was there before it:

@@ -166,11 +166,13 @@ fn an_interrupt_ends_the_following_and_two_engines_start_one_update() {
     let run = report(&interrupted);
     assert_eq!(run["delegated_rollout"]["still_running"], true, "{run}");
     let all: Vec<Child> = (0..2).map(|_| spawn(&account, &v2)).collect();
-    hurry(&account);
     for running in all {
         let ran = process::end(running);
-        assert_eq!((ran.code, steps(&ran)), (0, vec![json!("joined")]), "{ran:?}");
+        // A busy machine may start them when it is over.
+        assert!(ran.code == 0 && steps(&ran).iter().all(|step| step == "joined"), "{ran:?}");
     }
+    assert_eq!(account.count(UPDATE), 2, "the options, and v2");
+    hurry(&account);
     // Both begin with nothing under way.
     let v3 = wanted(&rolling(2), "v3");
     let all: Vec<Child> = (0..2).map(|_| spawn(&account, &v3)).collect();
