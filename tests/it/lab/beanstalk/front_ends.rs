@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::interrupted::spawn;
 use super::{UPDATE, environment, sizes, thirty_percent, versions, wanted};
 use crate::emulator::{Account, account, three_at_once};
 use crate::lab::localstack;
@@ -61,11 +62,12 @@ fn the_same_options_roll_an_environment_and_a_plain_group_alike() {
     for name in ["policy", "size", "floor", "ceiling"] {
         assert_eq!(plans[0][name], plans[1][name], "{name}");
     }
-    let ran = account.run("apply", &of_environment);
-    assert_eq!(ran.code, 0, "{ran:?}");
-    assert_eq!(sizes(&account), [3, 3, 3, 1]);
+    let running = spawn(&account, &of_environment);
     let ran = account.run("apply", &of_group);
     assert_eq!(ran.code, 0, "{ran:?}");
+    let deployed = process::end(running);
+    assert_eq!(deployed.code, 0, "{deployed:?}");
+    assert_eq!(sizes(&account), [3, 3, 3, 1]);
     let started = super::events(&ran, "batch_started");
     let sizes: Vec<usize> =
         started.iter().map(|it| it["instances"].as_array().expect("instances").len()).collect();
