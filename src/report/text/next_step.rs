@@ -140,8 +140,7 @@ impl NextStep {
             NextStep::Decide => (*decide).to_owned(),
             NextStep::Wait => (*wait).to_owned(),
             NextStep::WaitForPlatform => format!(
-                "wait for it to end, or end it with `rolling abort` and the document that it was begun \
-                 with; then {again}"
+                "wait for it to end, or end it with the document that it was begun with; then {again}"
             ),
             NextStep::WaitForOthers => format!("wait for that to end, then {again}"),
             NextStep::LookAgain => (*look).to_owned(),

@@ -1,7 +1,7 @@
 //! Has Elastic Beanstalk itself say what it thinks of the options that a deployment would set.
 
 use aws_sdk_elasticbeanstalk::types::{
-    ConfigurationOptionSetting, ValidationMessage, ValidationSeverity,
+    ConfigurationOptionSetting, EnvironmentDescription, ValidationMessage, ValidationSeverity,
 };
 use rolling_provider::{EnvironmentOption, EnvironmentSettings, ErrorKind, ProviderError};
 
@@ -21,10 +21,7 @@ impl EnvironmentFleet {
         settings: &EnvironmentSettings,
     ) -> Result<(), ProviderError> {
         let environment = self.describe().await?;
-        let options = self.options(&environment).await?;
-        let wanted = settings.options().into_iter();
-        let changed: Vec<EnvironmentOption> =
-            wanted.filter(|it| options.get(it.name) != Some(&it.value)).collect();
+        let changed = self.options_to_set(&environment, settings).await?;
         if changed.is_empty() {
             return Ok(());
         }
@@ -48,6 +45,17 @@ impl EnvironmentFleet {
             }
         }
         Ok(())
+    }
+
+    /// Returns the options of `settings` that `environment` does not have yet.
+    pub(super) async fn options_to_set(
+        &self,
+        environment: &EnvironmentDescription,
+        settings: &EnvironmentSettings,
+    ) -> Result<Vec<EnvironmentOption>, ProviderError> {
+        let options = self.options(environment).await?;
+        let wanted = settings.options().into_iter();
+        Ok(wanted.filter(|it| options.get(it.name) != Some(&it.value)).collect())
     }
 }
 

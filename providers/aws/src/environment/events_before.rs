@@ -7,7 +7,7 @@ use rolling_provider::{Revision, TakenBack};
 
 use super::verdict::{BEGINS, OF_OPTIONS, is_completion, says, told_reason};
 
-/// What it says of a deployment that failed.
+/// What Elastic Beanstalk says of a deployment that failed.
 const FAILED: &str = "Failed to deploy application";
 
 /// Returns the events before the update of `id`, and which of them change options. `events` are the
@@ -63,6 +63,23 @@ pub(super) fn taken_back(
     let label = labels.find(|label| *label != to.as_str())?;
     let is_completed = own.iter().any(|event| is_completion(event));
     (!is_completed).then(|| TakenBack { to: Revision::new(label), reason: told_reason(&own) })
+}
+
+/// Whether `label`, the environment's, is neither of the update of `id` nor was there before it: another one
+/// has begun, whose events do not show yet. `own` are its events, `events` as above.
+pub(super) fn is_of_another(
+    label: Option<&str>,
+    own: &[EventDescription],
+    events: &[EventDescription],
+    id: &str,
+) -> bool {
+    let (before, _) = before(events, id);
+    let last = before.iter().find_map(|event| event.version_label());
+    let completed = completed_before(events, id);
+    let own_labels = own.iter().filter_map(|event| event.version_label());
+    let mut labels = own_labels.chain(last).chain(completed.as_ref().map(Revision::as_str));
+    let is_told = label.is_none_or(|now| labels.any(|it| it == now));
+    !own.is_empty() && !is_told
 }
 
 #[cfg(test)]

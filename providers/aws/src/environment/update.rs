@@ -10,13 +10,13 @@ use aws_sdk_elasticbeanstalk::types::{
     Deployment, EnvironmentDescription, EnvironmentStatus, EventDescription, SingleInstanceHealth,
 };
 use rolling_provider::{
-    Cancellation, DelegatedRollout, DelegatedRolloutState, DelegatedSettings, EnvironmentOption,
-    EnvironmentSettings, ErrorKind, Preparation, ProviderError, Revision, RolloutController,
+    Cancellation, DelegatedRollout, DelegatedRolloutState, DelegatedSettings, EnvironmentSettings,
+    ErrorKind, Preparation, ProviderError, Revision, RolloutController,
 };
 
 use super::check_options::setting;
 use super::environment_look::{FoundEnvironment, is_deploying};
-use super::events_before::{completed_before, taken_back};
+use super::events_before::{completed_before, is_of_another, taken_back};
 use super::resolve::{ANOTHER, is_pending};
 use super::verdict::{
     KIND, UpdateContext, is_completion, is_health_old, tell_of_abort, tell_of_end, tell_of_options,
@@ -54,10 +54,7 @@ impl RolloutController for EnvironmentFleet {
     ) -> Result<Preparation, ProviderError> {
         let settings = environment_settings(settings)?;
         let environment = self.describe().await?;
-        let options = self.options(&environment).await?;
-        let wanted = settings.options().into_iter();
-        let changed: Vec<EnvironmentOption> =
-            wanted.filter(|it| options.get(it.name) != Some(&it.value)).collect();
+        let changed = self.options_to_set(&environment, settings).await?;
         let is_ready = environment.status() == Some(&EnvironmentStatus::Ready);
         let name = &self.environment.name;
         match (is_ready, changed.is_empty()) {
@@ -99,8 +96,7 @@ impl RolloutController for EnvironmentFleet {
         let is_followed = id.is_some();
         let newest = newest_update(&events);
         let Some(id) = id.or(newest).map(str::to_owned) else { return Ok(None) };
-        let of_id = |event: &&EventDescription| event.request_id() == Some(&id);
-        let mut own: Vec<EventDescription> = events.iter().filter(of_id).cloned().collect();
+        let mut own = of_id(&events, &id);
         let is_ready = environment.status() == Some(&EnvironmentStatus::Ready);
         if !is_followed && !is_ready && tell_of_options(&own) {
             // They are changed already, or their change does not show any more.
@@ -111,11 +107,8 @@ impl RolloutController for EnvironmentFleet {
         if own.len() < 2 {
             own = self.events(Some(&id)).await?;
         }
-        if let Some(before) = completed_before(&events, &id) {
-            self.note(&id, |update| update.completed_before = Some(before));
-        }
         let found = self.find_in(environment).await?;
-        let is_another = is_of_another(&found.environment, &own, &events, &id);
+        let is_another = is_of_another(found.environment.version_label(), &own, &events, &id);
         if !is_followed && !is_ready && (is_another || is_long_completed(&found, &own)) {
             return Ok(Some(not_shown_yet(&found.environment)));
         }
@@ -158,9 +151,9 @@ impl RolloutController for EnvironmentFleet {
         // The call names no update: what is under way may be somebody else's, whose events do not show
         // yet.
         let events = self.events(None).await?;
-        let of_id = |event: &&EventDescription| event.request_id() == Some(id);
-        let own: Vec<EventDescription> = events.iter().filter(of_id).cloned().collect();
-        let is_over = tell_of_end(&own) || is_of_another(&environment, &own, &events, id);
+        let own = of_id(&events, id);
+        let is_over =
+            tell_of_end(&own) || is_of_another(environment.version_label(), &own, &events, id);
         if newest_update(&events) != Some(id) || is_over {
             return Ok(Cancellation::NotNow);
         }
@@ -184,7 +177,8 @@ impl RolloutController for EnvironmentFleet {
 }
 
 impl EnvironmentFleet {
-    /// Notes which version the update of this id deploys, and which it takes back, as far as `found`, its
+    /// Notes which version the update of this id deploys, what was completed before, and what it takes back,
+    /// as far as `found`, its
     /// `own` events and all `events` tell.
     fn note_versions(
         &self,
@@ -202,6 +196,8 @@ impl EnvironmentFleet {
             if !update.is_started_here && (now.is_some() || !is_known) {
                 update.to = now.or_else(told);
             }
+            update.completed_before =
+                completed_before(events, id).or(update.completed_before.take());
             let takes_back = update.to.as_ref().and_then(|to| taken_back(events, id, to));
             update.takes_back = takes_back.or(update.takes_back.take());
         });
@@ -295,6 +291,11 @@ fn newest_update(events: &[EventDescription]) -> Option<&str> {
     updates.find_map(EventDescription::request_id)
 }
 
+/// Returns those of `events` that are of the update of `id`.
+fn of_id(events: &[EventDescription], id: &str) -> Vec<EventDescription> {
+    events.iter().filter(|event| event.request_id() == Some(id)).cloned().collect()
+}
+
 /// Returns the update that `environment` is under, and of which no event shows yet.
 fn not_shown_yet(environment: &EnvironmentDescription) -> DelegatedRollout {
     let id = "(its events do not show yet)".to_owned();
@@ -310,24 +311,6 @@ fn is_long_completed(found: &FoundEnvironment, events: &[EventDescription]) -> b
     let completed = completions.filter_map(|event| timestamp(event.event_date())).max();
     let since = found.refreshed_at.zip(completed).map(|(health, at)| health.since(at));
     since.is_some_and(|since| since > READY_WITHIN)
-}
-
-/// Whether `environment` has a version that neither the update of `id` deploys nor was there before it:
-/// another one has begun, whose events do not show yet. `own` are its events.
-fn is_of_another(
-    environment: &EnvironmentDescription,
-    own: &[EventDescription],
-    events: &[EventDescription],
-    id: &str,
-) -> bool {
-    let since = events.iter().skip_while(|event| event.request_id() != Some(id));
-    let mut before = since.filter(|event| event.request_id() != Some(id));
-    let last = before.find_map(|event| event.version_label());
-    let completed = completed_before(events, id);
-    let own_labels = own.iter().filter_map(|event| event.version_label());
-    let mut labels = own_labels.chain(last).chain(completed.as_ref().map(Revision::as_str));
-    let is_told = environment.version_label().is_none_or(|now| labels.any(|it| it == now));
-    !own.is_empty() && !is_told
 }
 
 /// Whether the instances were asked since the update has begun that `events` are of. What they were given

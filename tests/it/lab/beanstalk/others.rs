@@ -1,11 +1,11 @@
 //! Updates of somebody else before, during and after ours, and what is known to have failed before.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::commands::{call, rolling, until_it_cleans_up};
 use super::interrupted::{hurry, outcome, slow, spawn, start, status};
 use super::{UPDATE, environment, times, versions, wanted, why};
-use crate::emulator::{account, three_at_once};
+use crate::emulator::{Account, account, three_at_once};
 use crate::process;
 
 const ABORT: &str = "elasticbeanstalk.AbortEnvironmentUpdate";
@@ -58,15 +58,27 @@ fn what_somebody_begins_before_the_verdict_is_theirs() {
     all["eb_health"] = json!(60);
     account.put("times", all);
     let running = spawn(&account, &wanted(&rolling(2), "v2-bad2"));
-    process::until("it fails", || {
-        versions(&account).contains_key("v2-bad2") && status(&account) == "Ready"
-    });
+    until_it_fails(&account);
     call(&account, "UpdateEnvironment", "&VersionLabel=v3-bad2");
     let ran = process::end(running);
     assert_eq!((ran.code, outcome(&ran)), (5, json!("locked")), "{ran:?}");
     assert!(why(&ran).contains("something else has begun since"), "{ran:?}");
     // The options, the version, and what somebody else has begun.
     assert_eq!(account.count(UPDATE), 3, "nothing is deployed over it");
+}
+
+/// Has `bad`, which deploys v2-bad2, fail, and kills who follows it.
+fn fails_and_is_left(account: &Account, bad: &Value) {
+    let mut running = spawn(account, bad);
+    until_it_fails(account);
+    running.kill().expect("it is killed");
+    process::end(running);
+}
+
+fn until_it_fails(account: &Account) {
+    process::until("it fails", || {
+        versions(account).contains_key("v2-bad2") && status(account) == "Ready"
+    });
 }
 
 /// Until the health of the instances is new they seem to be given the version that failed.
@@ -79,12 +91,7 @@ fn what_somebody_begins_right_after_a_failure_is_theirs_from_the_first_moment() 
     all["eb_health"] = json!(20);
     account.put("times", all.clone());
     let bad = wanted(&rolling(2), "v2-bad2");
-    let mut running = spawn(&account, &bad);
-    process::until("it fails", || {
-        versions(&account).contains_key("v2-bad2") && status(&account) == "Ready"
-    });
-    running.kill().expect("it is killed");
-    process::end(running);
+    fails_and_is_left(&account, &bad);
     all["eb_deploy"] = json!(12);
     account.put("times", all);
     call(&account, "UpdateEnvironment", "&VersionLabel=v3");
@@ -106,12 +113,7 @@ fn an_update_whose_events_do_not_show_yet_is_nobodys() {
     (all["eb_events"], all["eb_deploy"]) = (json!(20), json!(12));
     account.put("times", all.clone());
     let bad = wanted(&rolling(2), "v2-bad2");
-    let mut running = spawn(&account, &bad);
-    process::until("it fails", || {
-        versions(&account).contains_key("v2-bad2") && status(&account) == "Ready"
-    });
-    running.kill().expect("it is killed");
-    process::end(running);
+    fails_and_is_left(&account, &bad);
     call(&account, "UpdateEnvironment", "&VersionLabel=v3");
     process::until("it is Updating", || status(&account) == "Updating");
     for command in ["abort", "rollback"] {
